@@ -1,0 +1,3 @@
+from entropic_ot.cli import main
+
+raise SystemExit(main())

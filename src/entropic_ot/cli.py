@@ -1,0 +1,140 @@
+"""The command line: parses, dispatches to entropic_ot.commands, turns errors into one message.
+
+Nothing heavy is imported before a command is chosen, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from entropic_ot.errors import EntropicOTError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="entropic-ot",
+        description="Entropic neural optimal transport: the steps of the workflow, one by one. "
+        "`snakemake --cores 8 --resources gpu=1 all` chains them; each also runs on its own.",
+    )
+    parser.add_argument("--traceback", action="store_true", help="show where an error was raised")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    def path(p: argparse.ArgumentParser, flag: str, text: str) -> None:
+        p.add_argument(flag, type=Path, required=True, metavar="PATH", help=text)
+
+    def params(p: argparse.ArgumentParser) -> None:
+        p.add_argument(
+            "--params", type=Path, default=Path("params.yaml"), help="default: params.yaml"
+        )
+        p.add_argument("--scale", help="smoke, laptop or paper; default: the one in params.yaml")
+
+    params(command("configure", "resolve params.yaml into one JSON file per run"))
+    p = command("fetch", "get raw data: present, mirror folder (EOT_MIRROR), public sources")
+    p.add_argument("dataset", choices=["mnist", "msci"])
+    p.add_argument("--dim", type=int, choices=[50, 100], default=50, help="of msci")
+    path(p, "--out", "mnist: the pointer file to write; msci: the folder")
+    p = command("prepare", "write the training and test arrays of a data set")
+    path(p, "--config", "results/<scale>/config/data/<dataset>.json")
+    path(p, "--out", "folder to write to")
+    p = command("classifier", "train the independent digit classifier")
+    path(p, "--config", "results/<scale>/config/classifier.json")
+    path(p, "--out", "folder to write to")
+    p = command("train", "train one run, or go on training it")
+    path(p, "--config", "results/<scale>/config/<case>/<run>.json")
+    path(p, "--out", "folder of the finished run")
+    path(p, "--work", "folder of its checkpoints while it trains; resumed from")
+    p = command("sample", "sample a trained run")
+    path(p, "--config", "the run's JSON file")
+    path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
+    path(p, "--run", "folder of the finished run")
+    path(p, "--out", "samples file to write (.npz)")
+    p = command("evaluate", "compute the metrics of a run's samples")
+    path(p, "--config", "the run's JSON file")
+    path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
+    path(p, "--run", "folder of the finished run")
+    path(p, "--samples", "its samples file")
+    path(p, "--out", "metrics file to write (.json)")
+    p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
+    path(p, "--out", "folder to write to")
+    p.add_argument("metrics", type=Path, nargs="*", help="metrics files")
+    params(command("summary", "one line per result: what was made, where, what is missing"))
+    command("schema", "print the JSON Schema of params.yaml")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.command == "configure":
+        from entropic_ot.commands.configure import configure
+
+        configure(args.params, args.scale)
+    elif args.command == "fetch":
+        from entropic_ot.commands import fetch
+
+        if args.dataset == "mnist":
+            fetch.fetch_mnist(args.out)
+        else:
+            fetch.fetch_msci(args.out, args.dim)
+    elif args.command == "prepare":
+        from entropic_ot.commands.prepare import prepare
+
+        prepare(args.config, args.out)
+    elif args.command == "classifier":
+        from entropic_ot.commands.classifier import train_classifier
+
+        train_classifier(args.config, args.out)
+    elif args.command == "train":
+        from entropic_ot.commands.train import train
+
+        train(args.config, args.out, args.work)
+    elif args.command == "sample":
+        from entropic_ot.commands.sample import sample
+
+        sample(args.config, args.evaluation, args.run, args.out)
+    elif args.command == "evaluate":
+        from entropic_ot.commands.evaluate import evaluate
+
+        evaluate(args.config, args.evaluation, args.run, args.samples, args.out)
+    elif args.command == "table":
+        from entropic_ot.commands.table import table
+
+        table(args.metrics, args.out)
+    elif args.command == "summary":
+        from entropic_ot.commands.summary import summary
+
+        summary(args.params, args.scale)
+    elif args.command == "schema":
+        from entropic_ot.commands.schema import schema_text
+
+        sys.stdout.write(schema_text())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `entropic-ot`; returns the exit status."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        _run(args)
+    except EntropicOTError as error:
+        if args.traceback:
+            raise
+        print(f"entropic-ot {args.command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"entropic-ot {args.command}: interrupted; the same command goes on from the last "
+            "checkpoint",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""`entropic-ot evaluate`: the metrics of one run, as rows of the tidy table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from entropic_ot.commands.classifier import load_trained_classifier
+from entropic_ot.experiments.build import build_benchmark
+from entropic_ot.experiments.config import ColouredMNISTProblem, load_evaluation, load_run
+from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, load_samples
+from entropic_ot.experiments.paths import Layout
+from entropic_ot.experiments.store import PROVENANCE, write_json
+from entropic_ot.metrics.registry import NEEDS_CLASSIFIER
+
+
+def evaluate(config_path: Path, evaluation_path: Path, run: Path, samples: Path, out: Path) -> None:
+    """Write {"rows": [...]}, one row per metric, with the columns of metrics.csv."""
+    config, settings = load_run(config_path), load_evaluation(evaluation_path)
+    record = json.loads((run / PROVENANCE).read_text())
+    benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
+    needs_classifier = bool(set(settings.metrics) & NEEDS_CLASSIFIER)
+    problem = config.problem
+    evaluation = Evaluation(
+        samples=load_samples(samples),
+        benchmark=benchmark,
+        epsilon=config.epsilon,
+        target_digit=problem.target_digit if isinstance(problem, ColouredMNISTProblem) else None,
+        classifier=load_trained_classifier(Layout(config.scale).classifier)
+        if needs_classifier
+        else None,
+    )
+    rows = []
+    for name in settings.metrics:
+        result = METRIC_FUNCTIONS[name](evaluation)
+        rows.append(
+            {
+                "scale": config.scale,
+                "experiment": config.experiment,
+                "method": config.method,
+                "epsilon": config.epsilon,
+                "dim": int(evaluation["x"][0].size),
+                "seed": config.seed,
+                "metric": name,
+                "value": result.value,
+                "floor": result.floor,
+                "n": result.n,
+                "train_seconds": record["train_seconds"],
+                "device": record["device"],
+                "commit": record["commit"],
+                "dirty": record["dirty"],
+                "variant": config.variant,
+                "precision": record["precision"],
+                "config_sha256": record["config_sha256"],
+            }
+        )
+        floor = "" if result.floor is None else f" (floor {result.floor:.4g})"
+        print(f"{config.case} {config.name} {name} {result.value:.4g}{floor}", flush=True)
+    write_json(out, {"rows": rows})

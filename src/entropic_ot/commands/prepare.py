@@ -1,0 +1,50 @@
+"""`entropic-ot prepare`: raw data into memory-mappable arrays, split into training and test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from entropic_ot.data.arrays import prepare_arrays
+from entropic_ot.data.coloured_mnist import prepare_coloured_mnist
+from entropic_ot.errors import DataError
+from entropic_ot.experiments.config import ArraysProblem, ColouredMNISTProblem, load_problem
+from entropic_ot.experiments.paths import MNIST_SOURCE
+
+
+def mnist_folder(pointer: Path = MNIST_SOURCE) -> Path:
+    """The folder of the raw digits that `entropic-ot fetch mnist` wrote down."""
+    try:
+        return pointer.parent / json.loads(pointer.read_text())["folder"]
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise DataError(
+            f"{pointer}: cannot be read ({error}); `entropic-ot fetch mnist --out {pointer}` "
+            "writes it"
+        ) from None
+
+
+def prepare(config: Path, out: Path) -> None:
+    """Write the arrays of the data set described by a JSON file of results/<scale>/config/data."""
+    problem = load_problem(config)
+    if isinstance(problem, ColouredMNISTProblem):
+        prepare_coloured_mnist(
+            mnist_folder(),
+            out,
+            image_size=problem.image_size,
+            source_digit=problem.source_digit,
+            target_digit=problem.target_digit,
+            seed=problem.hue_seed,
+        )
+    elif isinstance(problem, ArraysProblem):
+        prepare_arrays(
+            Path(problem.source),
+            Path(problem.target),
+            out,
+            image_size=problem.image_size,
+            test_share=problem.test_share,
+            seed=problem.split_seed,
+        )
+    else:
+        raise DataError(f"{config}: found a {problem.kind} problem, which needs no preparation")
+    meta = json.loads((out / "meta.json").read_text())
+    print(f"{out}: " + ", ".join(f"{k} {v}" for k, v in meta["counts"].items()))

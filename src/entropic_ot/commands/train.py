@@ -1,0 +1,52 @@
+"""`entropic-ot train`: one run from its resolved configuration to a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from entropic_ot.device import choose_device, choose_precision, describe_device
+from entropic_ot.experiments.build import build_benchmark, build_solver
+from entropic_ot.experiments.config import MSCIProblem, RunConfig, load_run
+from entropic_ot.experiments.fit import fit
+from entropic_ot.experiments.paths import prepared_files, raw_files
+from entropic_ot.experiments.provenance import fingerprint, provenance
+from entropic_ot.experiments.store import PROVENANCE, RunStore, write_json
+
+
+def data_files(config: RunConfig) -> list[Path]:
+    """The files that a training reads besides its configuration."""
+    if isinstance(config.problem, MSCIProblem):
+        return raw_files(config.problem)
+    return prepared_files(config.problem)
+
+
+def train(config_path: Path, out: Path, work: Path) -> None:
+    """Train (or go on training) and publish checkpoint, state, log and provenance into `out`.
+
+    `work` holds the checkpoints while training; it outlives a killed job and is resumed from when
+    configuration, code, data and device are still the same.
+    """
+    config = load_run(config_path)
+    device = choose_device(config.compute.device)
+    precision = choose_precision(config.compute.precision, device)
+    label = f"train {config.case} {config.name}"
+    print(f"{label}: {describe_device(device)}, {precision}", file=sys.stderr, flush=True)
+    files = data_files(config)
+    problem = build_benchmark(config.problem, epsilon=config.epsilon).eot(config.epsilon)
+    solver = build_solver(config, problem.source.shape, device=device)
+    mark = fingerprint(config, files, module=__name__, device=device, precision=precision)
+    store = RunStore(work, fingerprint=mark)
+    seconds = fit(
+        solver,
+        problem,
+        steps=config.num_steps,
+        seed=config.seed,
+        store=store,
+        checkpoint_seconds=config.compute.checkpoint_seconds,
+        log_points=config.compute.log_points,
+        label=label,
+    )
+    store.publish(out)
+    record = provenance(config, files, device=device, precision=precision, seconds=seconds)
+    write_json(out / PROVENANCE, record)

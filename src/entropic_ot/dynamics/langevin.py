@@ -1,0 +1,30 @@
+"""Unadjusted Langevin dynamics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from entropic_ot.types import Points
+
+Score = Callable[[Points], Points]
+"""y -> grad log p(y)."""
+
+
+def unadjusted_langevin(
+    score: Score, y0: Points, *, step_size: float, num_steps: int, rng: torch.Generator
+) -> Points:
+    """y <- y + (eta / 2) grad log p(y) + sqrt(eta) xi, num_steps times; eta = step_size.
+
+    On N(0, v) its stationary variance is v / (1 - eta / (4 v)): biased upwards, by O(eta).
+    `y0` [batch, *dim] is not changed. The state stays in the dtype of `y0`.
+    """
+    y = y0.clone()
+    noise = torch.empty_like(y)
+    scale = math.sqrt(step_size)
+    for _ in range(num_steps):
+        noise.normal_(generator=rng)
+        y.add_(score(y), alpha=step_size / 2).add_(noise, alpha=scale)
+    return y

@@ -1,0 +1,1 @@
+"""From params.yaml to trained runs, samples, metrics and tables."""

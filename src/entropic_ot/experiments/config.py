@@ -1,0 +1,281 @@
+"""One run, fully resolved: what a training job reads (a JSON file) and what it depends on.
+
+This module does not import torch; the names of experiments and methods are those of PROTOCOLS.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from entropic_ot.errors import ConfigError
+from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig, SolverConfig
+from entropic_ot.strict import convert, from_mapping
+
+Method = Literal["enot", "egnot", "sinkhorn"]
+SOLVER_CONFIGS: dict[str, type] = {
+    "enot": ENOTConfig,
+    "egnot": EgNOTConfig,
+    "sinkhorn": SinkhornConfig,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EightGaussiansProblem:
+    """N(0, I) in the plane to eight Gaussians on a circle (ENOT paper)."""
+
+    kind: Literal["toy_8gaussians"]
+    """The problem's name."""
+    radius: float
+    """Radius of the circle of centres."""
+    std: float
+    """Standard deviation of each mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwissRollProblem:
+    """N(0, I) in the plane to a Swiss roll (EgNOT paper)."""
+
+    kind: Literal["toy_swissroll"]
+    """The problem's name."""
+    noise: float
+    """Standard deviation of the noise before scaling (0.8)."""
+    scale: float
+    """Factor on all coordinates (1 / 7.5)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianProblem:
+    """N(0, A) to N(0, B) with the EgNOT paper's random covariances."""
+
+    kind: Literal["gaussian"]
+    """The problem's name."""
+    dim: int
+    """Dimension D."""
+    source_seed: int
+    """Seed of the source's rotation (42)."""
+    target_seed: int
+    """Seed of the target's rotation (43)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColouredMNISTProblem:
+    """Randomly coloured digits to randomly coloured digits of another class, unpaired."""
+
+    kind: Literal["coloured_mnist"]
+    """The problem's name."""
+    source_digit: int
+    """Class of the source (2)."""
+    target_digit: int
+    """Class of the target (3)."""
+    image_size: int
+    """Side of the images in pixels (32)."""
+    hue_seed: int
+    """Seed of the hues, drawn independently for the two digits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSCIProblem:
+    """Single-cell populations on two days, evaluated on a day between (MSCI protocol)."""
+
+    kind: Literal["msci"]
+    """The problem's name."""
+    dim: int
+    """Number of principal components: 50 or 100."""
+    setting: Literal["2to4", "3to7"]
+    """Days of source and target; day 3 or 4 is held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraysProblem:
+    """The user's own two samples: .npy or .npz files or folders of images."""
+
+    kind: Literal["arrays"]
+    """The problem's name."""
+    source: str
+    """Path of the source sample."""
+    target: str
+    """Path of the target sample."""
+    image_size: int | None
+    """Side in pixels that images are resized to; null for vectors."""
+    test_share: float
+    """Share of the rows kept out of training."""
+    split_seed: int
+    """Seed of the split into training and test rows."""
+
+
+ProblemConfig = (
+    EightGaussiansProblem
+    | SwissRollProblem
+    | GaussianProblem
+    | ColouredMNISTProblem
+    | MSCIProblem
+    | ArraysProblem
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """Where and how numbers are computed, the same for all runs."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    """auto: CUDA when it is there, else the CPU; the log says which."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    """Of the networks' hidden layers. auto: bfloat16 where the hardware multiplies it natively."""
+    checkpoint_seconds: float
+    """Seconds between checkpoints of a training."""
+    log_points: int
+    """Lines in a training's log.jsonl, evenly spaced over the training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How a trained run is sampled and measured, the same for all runs of a case."""
+
+    num_samples: int
+    """Pairs (x, y) drawn from the learned plan."""
+    num_conditional: int
+    """Source points that get many samples each."""
+    num_per_source: int
+    """Samples for each of these."""
+    num_paths: int
+    """Trajectories kept (ENOT; bridges of sampled pairs for the other methods)."""
+    batch_size: int
+    """Points sampled at once: bounds the memory."""
+    seed: int
+    """Seed of the test points and of the sampling noise."""
+    metrics: tuple[str, ...]
+    """Names from the registry in entropic_ot.metrics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """The independent digit classifier behind share_three."""
+
+    image_size: int
+    """Side of its input in pixels; images of other sizes are resized to it."""
+    width: int
+    """Channels of its first convolution."""
+    num_epochs: int
+    """Passes over the training digits."""
+    batch_size: int
+    """Digits in a batch."""
+    learning_rate: float
+    """Adam's step size."""
+    seed: int
+    """Seed of weights and order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training: (experiment, variant, method, epsilon, seed) and every number it uses."""
+
+    scale: str
+    experiment: str
+    variant: str | None
+    method: Method
+    epsilon: float
+    seed: int
+    num_steps: int
+    problem: ProblemConfig
+    solver: SolverConfig
+    compute: ComputeConfig
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise ConfigError(f"epsilon: found {self.epsilon!r}, expected a number >= 0")
+        if self.method == "egnot" and self.epsilon == 0:
+            raise ConfigError(
+                "epsilon: found 0 for egnot, expected a number > 0 (plain OT is solved by enot)"
+            )
+        if self.num_steps < 1:
+            raise ConfigError(f"num_steps: found {self.num_steps}, expected an integer >= 1")
+
+    @property
+    def case(self) -> str:
+        """The experiment and its variant, as in paths: gaussian-d16."""
+        return self.experiment if self.variant is None else f"{self.experiment}-{self.variant}"
+
+    @property
+    def name(self) -> str:
+        """The run within its case, as in paths: enot-eps0.1-seed0."""
+        return f"{self.method}-eps{self.epsilon:g}-seed{self.seed}"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything in here."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()
+
+
+def to_json(config: Any) -> str:
+    """A dataclass as JSON: two spaces, keys in the order of the fields, final newline."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: not found; `entropic-ot configure` writes it from params.yaml"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path}: not valid JSON ({error}); `entropic-ot configure` writes it anew"
+        ) from None
+
+
+def load_run(path: Path) -> RunConfig:
+    """The run in results/<scale>/config/<case>/<run>.json; ConfigError on any misfit."""
+    data = _read(path)
+    method = data.get("method")
+    if method not in SOLVER_CONFIGS:
+        raise ConfigError(
+            f"{path}: method: found {method!r}, expected one of enot, egnot, sinkhorn"
+        )
+    return run_from_mapping(data, str(path))
+
+
+def run_from_mapping(data: dict[str, Any], path: str) -> RunConfig:
+    """As `from_mapping`, with the settings' type chosen by the method."""
+    settings = from_mapping(SOLVER_CONFIGS[data["method"]], data["solver"], f"{path}.solver")
+    plain = from_mapping(_RunWithoutSolver, {k: v for k, v in data.items() if k != "solver"}, path)
+    try:
+        return RunConfig(
+            **{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)}, solver=settings
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RunWithoutSolver:
+    scale: str
+    experiment: str
+    variant: str | None
+    method: Method
+    epsilon: float
+    seed: int
+    num_steps: int
+    problem: ProblemConfig
+    compute: ComputeConfig
+
+
+def load_evaluation(path: Path) -> EvaluationConfig:
+    """The settings in results/<scale>/config/<case>/evaluation.json."""
+    return from_mapping(EvaluationConfig, _read(path), str(path))
+
+
+def load_problem(path: Path) -> ProblemConfig:
+    """The data set in results/<scale>/config/data/<dataset>.json."""
+    return convert(ProblemConfig, _read(path), str(path))
+
+
+def load_classifier(path: Path) -> ClassifierConfig:
+    """The settings in results/<scale>/config/data/classifier.json."""
+    return from_mapping(ClassifierConfig, _read(path), str(path))

@@ -1,0 +1,163 @@
+"""Metrics of one run's samples: a value and, where it is known, what an exact sampler gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from entropic_ot.device import make_rng
+from entropic_ot.errors import DataError
+from entropic_ot.experiments.build import Benchmark, as_array
+from entropic_ot.metrics.bures import bw_uvp_of_samples
+from entropic_ot.metrics.colour import hue_error
+from entropic_ot.metrics.energy_distance import energy_distance
+from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_shares
+from entropic_ot.networks.classifier import DigitClassifier
+from entropic_ot.problems.toy import EightGaussians
+
+FLOOR_SEED = 777
+"""Seed of the exact sampler behind the floors: other draws than those of the samples."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What metrics read."""
+
+    samples: Mapping[str, np.ndarray]
+    benchmark: Benchmark
+    epsilon: float
+    target_digit: int | None
+    classifier: DigitClassifier | None
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.samples[name].astype(np.float32)
+
+    def fresh_target(self, n: int) -> np.ndarray:
+        """n new draws of the target (problems given by a formula)."""
+        return as_array(self.benchmark.test_target.sample(n, rng=make_rng(FLOOR_SEED)))
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric's value, its floor (None: unknown) and the number of points behind it."""
+
+    value: float
+    floor: float | None
+    n: int
+
+
+def _bw_uvp_plan(e: Evaluation) -> Value:
+    plan = e.benchmark.plan
+    assert plan is not None
+    x, truth = torch.from_numpy(e["x"]), plan.joint_covariance
+    zero = np.zeros(len(truth))
+    exact = plan.sample_conditional(x, rng=make_rng(FLOOR_SEED))
+    value = bw_uvp_of_samples(np.concatenate([e["x"], e["y"]], axis=1), zero, truth)
+    floor = bw_uvp_of_samples(np.concatenate([e["x"], as_array(exact)], axis=1), zero, truth)
+    return Value(value, floor, len(x))
+
+
+def _bw_uvp_target(e: Evaluation) -> Value:
+    plan = e.benchmark.plan
+    assert plan is not None
+    truth = plan.target_covariance
+    zero = np.zeros(len(truth))
+    floor = bw_uvp_of_samples(e.fresh_target(len(e["y"])), zero, truth)
+    return Value(bw_uvp_of_samples(e["y"], zero, truth), floor, len(e["y"]))
+
+
+def _energy_distance(e: Evaluation) -> Value:
+    if e.benchmark.msci is not None:
+        cells = e.benchmark.msci
+        bridge = _msci_bridge(e, e["y"])
+        return Value(
+            energy_distance(bridge * cells.scale, cells.evaluation * cells.scale),
+            _split_half_distance(cells.evaluation * cells.scale),
+            len(bridge),
+        )
+    y, target = e["y"].reshape(len(e["y"]), -1), e["target"].reshape(len(e["target"]), -1)
+    finite = hasattr(e.benchmark.test_target, "__len__")
+    floor = (
+        _split_half_distance(target)
+        if finite
+        else energy_distance(e.fresh_target(len(y)).reshape(len(y), -1), target)
+    )
+    return Value(energy_distance(y, target), floor, len(y))
+
+
+def _split_half_distance(points: np.ndarray) -> float:
+    """Energy distance between two random halves of a finite sample."""
+    order = np.random.default_rng(FLOOR_SEED).permutation(len(points))
+    half = len(points) // 2
+    return energy_distance(points[order[:half]], points[order[half:]])
+
+
+def _msci_bridge(e: Evaluation, y: np.ndarray) -> np.ndarray:
+    """Points of the Brownian bridge between x and y at the held-out day, in scaled space."""
+    cells = e.benchmark.msci
+    assert cells is not None
+    t = cells.time
+    noise = np.random.default_rng(FLOOR_SEED).standard_normal(y.shape).astype(np.float32)
+    return (1 - t) * e["x"] + t * y + np.sqrt(e.epsilon * t * (1 - t)) * noise
+
+
+def _energy_distance_independent(e: Evaluation) -> Value:
+    cells = e.benchmark.msci
+    assert cells is not None
+    rows = np.random.default_rng(FLOOR_SEED + 1).integers(len(cells.target), size=len(e["x"]))
+    bridge = _msci_bridge(e, cells.target[rows])
+    value = energy_distance(bridge * cells.scale, cells.evaluation * cells.scale)
+    return Value(value, None, len(bridge))
+
+
+def _share_of_modes(e: Evaluation, choose: Callable[[np.ndarray], float]) -> Value:
+    target = e.benchmark.target
+    assert isinstance(target, EightGaussians)
+    centres = target.centres().numpy()
+    exact = mode_shares(e.fresh_target(len(e["y"])), centres)
+    return Value(choose(mode_shares(e["y"], centres)), choose(exact), len(e["y"]))
+
+
+def _share_three(e: Evaluation) -> Value:
+    assert e.classifier is not None
+    share, floor = (
+        100
+        * float((e.classifier.labels(torch.from_numpy(images)) == e.target_digit).float().mean())
+        for images in (e["y"], e["target"])
+    )
+    return Value(share, floor, len(e["y"]))
+
+
+def _conditional_variance(e: Evaluation) -> Value:
+    y = e["conditional_y"]
+    return Value(conditional_variance(y), None, y.shape[0] * y.shape[1])
+
+
+METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
+    "bw_uvp_plan": _bw_uvp_plan,
+    "bw_uvp_target": _bw_uvp_target,
+    "energy_distance": _energy_distance,
+    "energy_distance_independent": _energy_distance_independent,
+    "share_of_modes_min": lambda e: _share_of_modes(e, lambda shares: float(shares.min())),
+    "share_of_modes_max": lambda e: _share_of_modes(e, lambda shares: float(shares.max())),
+    "conditional_variance": _conditional_variance,
+    "cost_half_l2": lambda e: Value(cost_half_l2(e["x"], e["y"]), None, len(e["y"])),
+    "share_three": _share_three,
+    "hue_error": lambda e: Value(hue_error(e["x"], e["y"]), None, len(e["y"])),
+}
+
+
+def load_samples(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a samples file; DataError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
+        raise DataError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the samples that "
+            "`entropic-ot sample` writes. Delete it and run the rule again."
+        ) from None

@@ -1,0 +1,77 @@
+"""The training loop: owns resume, the generator, the log and the progress line."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+
+from entropic_ot.device import make_rng
+from entropic_ot.errors import EntropicOTError
+from entropic_ot.experiments.store import RunStore
+from entropic_ot.problems.base import EOTProblem
+from entropic_ot.progress import Progress
+from entropic_ot.solvers.base import Solver
+
+
+class DivergenceError(EntropicOTError):
+    """A training whose loss is no longer a number."""
+
+
+def fit(
+    solver: Solver,
+    problem: EOTProblem,
+    *,
+    steps: int,
+    seed: int = 0,
+    store: RunStore | None = None,
+    checkpoint_seconds: float = 60.0,
+    log_points: int = 100,
+    label: str = "fit",
+    show: Callable[[str], None] | None = None,
+) -> float:
+    """Train `solver` for `steps` outer steps in all; returns the seconds spent in training.
+
+    With a `store` the run resumes from its last checkpoint, bit-identically on the CPU: the state
+    of the solver, of its chains and of the generator are all in the checkpoint.
+    Raises DivergenceError at the first loss that is not finite; the last checkpoint stays.
+    """
+    device = solver.device
+    rng = make_rng(seed, device)
+    start, spent = 0, 0.0
+    if store is not None:
+        resumed = store.load_checkpoint(rng, device=device)
+        if resumed is not None:
+            state, start, spent = resumed
+            solver.load_state_dict(state)
+            store.trim_log(start)
+            print(f"{label}: resumed at step {start} of {steps}", file=sys.stderr, flush=True)
+    progress = Progress(label, steps, start=start, show=show)
+    log_every = max(1, steps // log_points)
+    began = last_checkpoint = time.perf_counter()
+    for step in range(start, steps):
+        logs = solver.step(problem, rng=rng, progress=step / steps)
+        _check_finite(logs, label=label, step=step)
+        now = time.perf_counter()
+        seconds = spent + now - began
+        progress.update(step + 1, logs)
+        if store is not None and ((step + 1) % log_every == 0 or step + 1 == steps):
+            store.append_log({"step": step + 1, "seconds": round(seconds, 3), **logs})
+        if store is not None and now - last_checkpoint > checkpoint_seconds:
+            store.save_checkpoint(solver.state_dict(), step=step + 1, rng=rng, seconds=seconds)
+            last_checkpoint = now
+    seconds = spent + time.perf_counter() - began
+    if store is not None and start < steps:
+        store.save_checkpoint(solver.state_dict(), step=steps, rng=rng, seconds=seconds)
+    return seconds
+
+
+def _check_finite(logs: dict[str, float], *, label: str, step: int) -> None:
+    for name, value in logs.items():
+        if not math.isfinite(value):
+            raise DivergenceError(
+                f"{label}: {name} is {value} at step {step + 1}, expected a finite number. "
+                "The last checkpoint before it is kept; lower the learning rates (or, for EgNOT, "
+                "step_size) of this run in params.yaml and run it again."
+            )

@@ -1,0 +1,98 @@
+"""From a trained solver to the arrays that metrics and figures read."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+
+from entropic_ot.device import make_rng
+from entropic_ot.experiments.build import Benchmark, as_array
+from entropic_ot.experiments.config import EvaluationConfig
+from entropic_ot.problems.base import Distribution, FiniteDistribution
+from entropic_ot.progress import Progress
+from entropic_ot.solvers.base import Solver
+from entropic_ot.solvers.enot import ENOT
+from entropic_ot.types import Points
+
+
+def test_points(distribution: Distribution, n: int, *, rng: torch.Generator) -> Points:
+    """The first n rows of a finite test set (all, if it has fewer), or n fresh draws."""
+    if isinstance(distribution, FiniteDistribution):
+        rows = torch.arange(min(n, len(distribution)), device=rng.device)
+        return distribution.at(rows)
+    return distribution.sample(n, rng=rng)
+
+
+def sample_all(
+    solver: Solver, x: Points, *, rng: torch.Generator, batch_size: int, label: str
+) -> Points:
+    """solver.sample over x in batches, with progress."""
+    parts = []
+    progress = Progress(label, len(x))
+    for batch in x.split(batch_size):
+        parts.append(solver.sample(batch, rng=rng))
+        progress.update(sum(map(len, parts)))
+    return torch.cat(parts)
+
+
+def draw_samples(
+    solver: Solver,
+    benchmark: Benchmark,
+    config: EvaluationConfig,
+    *,
+    epsilon: float,
+    label: str,
+) -> dict[str, np.ndarray]:
+    """The arrays of samples.npz; the random numbers depend on the evaluation's seed alone.
+
+    x, y [n, *dim]: pairs of the learned plan for test points x.
+    target [n', *dim]: test points of the target. conditional_x [m, *dim] and
+    conditional_y [m, k, *dim]: k samples for each of the first m test points.
+    path [T + 1, p, *dim] at the times path_t [T + 1]: the learned SDE from the first p test
+    points (ENOT), or the Brownian bridge between the first p sampled pairs (other methods).
+    """
+    rng = make_rng(config.seed, solver.device)
+    x = test_points(benchmark.test_source, config.num_samples, rng=rng)
+    target = test_points(benchmark.test_target, config.num_samples, rng=rng)
+    y = sample_all(solver, x, rng=rng, batch_size=config.batch_size, label=f"{label} plan")
+    few = x[: config.num_conditional]
+    repeated = few.repeat_interleave(config.num_per_source, dim=0)
+    many = sample_all(
+        solver, repeated, rng=rng, batch_size=config.batch_size, label=f"{label} conditional"
+    )
+    path = _path(solver, x[: config.num_paths], y[: config.num_paths], rng=rng, epsilon=epsilon)
+    arrays = {
+        "x": x,
+        "y": y,
+        "target": target,
+        "conditional_x": few,
+        "conditional_y": many.reshape(len(few), config.num_per_source, *x.shape[1:]),
+        "path": path,
+    }
+    out = {name: as_array(points) for name, points in arrays.items()}
+    if x.dim() == 4:  # images: 16 bits are enough for figures and metrics, and half the space
+        out = {name: array.astype(np.float16) for name, array in out.items()}
+    return out | {"path_t": np.linspace(0, 1, len(path), dtype=np.float32)}
+
+
+def _path(
+    solver: Solver, x: Points, y: Points, *, rng: torch.Generator, epsilon: float
+) -> torch.Tensor:
+    if isinstance(solver, ENOT):
+        return solver.path(x, rng=rng)
+    return brownian_bridge(x, y, num_steps=10, epsilon=epsilon, rng=rng)
+
+
+def brownian_bridge(
+    x: Points, y: Points, *, num_steps: int, epsilon: float, rng: torch.Generator
+) -> torch.Tensor:
+    """States [num_steps + 1, batch, *dim] of the bridge of variance epsilon from x to y."""
+    states, times = [x], np.linspace(0, 1, num_steps + 1)
+    for t, t_next in itertools.pairwise(times[:-1]):
+        share = (t_next - t) / (1 - t)
+        variance = epsilon * (t_next - t) * (1 - t_next) / (1 - t)
+        noise = torch.randn(x.shape, generator=rng, device=x.device)
+        states.append(states[-1] + share * (y - states[-1]) + variance**0.5 * noise)
+    return torch.stack([*states, y])

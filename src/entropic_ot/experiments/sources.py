@@ -1,0 +1,125 @@
+"""Which source files a module's results depend on, found without importing anything.
+
+A rule of the workflow depends on the sources of the command that does its work, so that editing a
+metric recomputes metrics and retrains nothing. It does so through one small file, the list of
+these sources with their hashes, as it depends on params.yaml through resolved JSON files
+(docs/decisions/0001-resolved-configs.md). The list is made by reading import statements, because
+importing a command to ask it would load PyTorch whenever Snakemake starts.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+
+def source_closure(module: str, root: Path | str = "src") -> list[str]:
+    """The files that `module` imports from its own top-level package, directly or not.
+
+    Args:
+        module: dotted name, as in ``entropic_ot.commands.train``.
+        root: the folder that holds the top-level package.
+
+    Imports inside functions count, those under ``if TYPE_CHECKING`` do not; the ``__init__`` of
+    every package on the way counts, since Python executes it. Names that are put together at run
+    time (``importlib.import_module(f"...")``) are not seen.
+
+    Returns:
+        Sorted paths that start with `root`, `module`'s own file included.
+
+    Raises:
+        ModuleNotFoundError: there is no file for `module` below `root`.
+    """
+    root = Path(root)
+    if _module_file(module, root) is None:
+        raise ModuleNotFoundError(f"no source file for module {module} below {root}", name=module)
+    found: set[Path] = set()
+    seen: set[str] = set()
+    queue = [module]
+    while queue:
+        name = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        file = _module_file(name, root)
+        if file is None:  # an attribute of a module: `from package.module import function`
+            continue
+        found.add(file)
+        if "." in name:
+            queue.append(name.rpartition(".")[0])
+        top_level = name.partition(".")[0]
+        imports = _imports(file, file.stat().st_mtime_ns, name)
+        queue += [i for i in imports if i.partition(".")[0] == top_level]
+    return sorted(file.as_posix() for file in found)
+
+
+def write_source_lists(
+    folder: Path, modules: Mapping[str, str], root: Path | str = "src"
+) -> list[Path]:
+    """Write ``folder/<name>.txt`` for every name and module, but only those whose text changes.
+
+    A list has the format of ``sha256sum``, so ``sha256sum --check`` says what was edited since.
+    Lists of other names are removed. Returns the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    hashes: dict[str, str] = {}
+    files = []
+    for name, module in modules.items():
+        sources = source_closure(module, root)
+        for source in sources:
+            if source not in hashes:
+                hashes[source] = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+        text = "".join(f"{hashes[source]}  {source}\n" for source in sources)
+        file = folder / f"{name}.txt"
+        if not file.exists() or file.read_text() != text:
+            temporary = file.with_name(f".{file.name}.{os.getpid()}")
+            temporary.write_text(text)
+            temporary.replace(file)
+        files.append(file)
+    for file in folder.glob("*.txt"):
+        if file not in files:
+            file.unlink()
+    return files
+
+
+def _module_file(module: str, root: Path) -> Path | None:
+    path = root.joinpath(*module.split("."))
+    for candidate in (path / "__init__.py", path.with_name(path.name + ".py")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _imports(file: Path, _mtime_ns: int, module: str) -> tuple[str, ...]:
+    """Absolute dotted names that `file` may import; attributes of modules are among them."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    return tuple(dict.fromkeys(_imported_names(tree, package)))
+
+
+def _imported_names(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            parents = package.split(".")
+            base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [base])])
+        yield base
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.If) and _is_type_checking(node.test):
+        for child in node.orelse:
+            yield from _imported_names(child, package)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _imported_names(child, package)
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
+    return name == "TYPE_CHECKING"

@@ -1,0 +1,175 @@
+"""The files of one run: checkpoints as safetensors, the log, provenance. All writes are atomic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from entropic_ot.errors import DataError
+
+FORMAT = "entropic-ot run, version 1"
+MODEL, STATE, LOG, PROVENANCE = (
+    "checkpoint.safetensors",
+    "training_state.safetensors",
+    "log.jsonl",
+    "provenance.json",
+)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that is renamed to it when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """`data` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2, sort_keys=False) + "\n")
+
+
+def save_tree(path: Path, tree: dict[str, Any], *, header: dict[str, Any]) -> None:
+    """A nested dict of tensors and plain values as one safetensors file, atomically.
+
+    Tensors are named by their path in the tree; everything else goes into the JSON header.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    plain = _split(tree, "", tensors)
+    metadata = {"format": FORMAT, "tree": json.dumps(plain), "header": json.dumps(header)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def _split(node: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(node, torch.Tensor):
+        tensors[name] = node.detach().cpu().contiguous()
+        return {"__tensor__": name}
+    if isinstance(node, dict):
+        items = [[k, _split(v, f"{name}/{k}".strip("/"), tensors)] for k, v in node.items()]
+        return {"__dict__": items}  # pairs: optimiser states have integer keys
+    if isinstance(node, (list, tuple)):
+        return [_split(v, f"{name}/{i}", tensors) for i, v in enumerate(node)]
+    return node
+
+
+def _join(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(node, dict) and "__tensor__" in node:
+        return tensors[node["__tensor__"]]
+    if isinstance(node, dict):
+        return {k: _join(v, tensors) for k, v in node["__dict__"]}
+    if isinstance(node, list):
+        return [_join(v, tensors) for v in node]
+    return node
+
+
+def load_tree(path: Path, *, device: torch.device | str = "cpu") -> tuple[Any, dict[str, Any]]:
+    """(tree, header) of a file written by `save_tree`; DataError when it is damaged."""
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise DataError(
+                    f"{path}: found format {metadata.get('format')!r}, expected {FORMAT!r}. "
+                    "It was written by another version: delete it and run the rule again."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; the training of this run writes it") from None
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"{path}: damaged or not a safetensors file ({error}). "
+            "Delete it and run the rule again; training resumes from what is left."
+        ) from None
+    return _join(json.loads(metadata["tree"]), tensors), json.loads(metadata["header"])
+
+
+def file_sha256(path: Path) -> str:
+    """Content hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class RunStore:
+    """The folder of one training.
+
+    `fingerprint` names everything that the training depends on; a checkpoint with another
+    fingerprint is not resumed from.
+    """
+
+    def __init__(self, folder: Path, *, fingerprint: str) -> None:
+        self.folder, self.fingerprint = folder, fingerprint
+
+    def save_checkpoint(
+        self, state: dict[str, Any], *, step: int, rng: torch.Generator, seconds: float
+    ) -> None:
+        """Model first, then the training state that refers to it: a kill leaves a usable pair."""
+        header = {"step": step, "seconds": seconds, "fingerprint": self.fingerprint}
+        training = {"training": state["training"], "model": state["model"], "rng": rng.get_state()}
+        save_tree(self.folder / STATE, training, header=header)
+        save_tree(self.folder / MODEL, state["model"], header=header)
+
+    def load_checkpoint(
+        self, rng: torch.Generator, *, device: torch.device
+    ) -> tuple[dict[str, Any], int, float] | None:
+        """(solver state, step, seconds) to resume from, or None; sets the state of `rng`."""
+        path = self.folder / STATE
+        if not path.exists():
+            return None
+        tree, header = load_tree(path, device=device)
+        if header["fingerprint"] != self.fingerprint:
+            self.clear()
+            return None
+        rng.set_state(tree.pop("rng").cpu())
+        return tree, int(header["step"]), float(header["seconds"])
+
+    def clear(self) -> None:
+        """Forget a training of other settings, code or data."""
+        for name in (STATE, MODEL, LOG):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def append_log(self, record: dict[str, Any]) -> None:
+        """One line of log.jsonl."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def trim_log(self, step: int) -> None:
+        """Drop the lines after `step` (written after the checkpoint that is resumed from)."""
+        path = self.folder / LOG
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text().splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:  # half a line: the process died while writing it
+                break
+            if record["step"] > step:
+                break
+            kept.append(line)
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept))
+
+    def publish(self, out: Path) -> None:
+        """Copy checkpoint, training state and log to the run's folder, each atomically."""
+        for name in (MODEL, STATE, LOG):
+            with atomic_path(out / name) as temporary:
+                shutil.copyfile(self.folder / name, temporary)

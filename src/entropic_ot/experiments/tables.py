@@ -1,0 +1,106 @@
+"""The tidy table of all metrics, and the same for reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from entropic_ot.errors import DataError
+from entropic_ot.metrics.registry import METRICS
+
+COLUMNS = (
+    "scale",
+    "experiment",
+    "method",
+    "epsilon",
+    "dim",
+    "seed",
+    "metric",
+    "value",
+    "floor",
+    "n",
+    "train_seconds",
+    "device",
+    "commit",
+    "dirty",
+    "variant",
+    "precision",
+    "config_sha256",
+)
+
+
+def read_rows(files: Iterable[Path]) -> list[dict[str, Any]]:
+    """The rows of all metrics files, in the order of the files."""
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            rows += json.loads(file.read_text())["rows"]
+        except (OSError, json.JSONDecodeError, KeyError) as error:
+            raise DataError(
+                f"{file}: cannot be read as metrics ({error}); `entropic-ot evaluate` writes it"
+            ) from None
+    return rows
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Tidy CSV: one line per run and metric; an unknown floor is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def case_of(row: dict[str, Any]) -> str:
+    """Experiment and variant, as in paths."""
+    return row["experiment"] + (f"-{row['variant']}" if row["variant"] else "")
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """One table per case: a line per run, a column per metric, floors in parentheses."""
+    parts = []
+    for case in dict.fromkeys(map(case_of, rows)):
+        inside = [row for row in rows if case_of(row) == case]
+        metrics = list(dict.fromkeys(row["metric"] for row in inside))
+        dim = inside[0]["dim"]
+        lines = [f"### {case} (dimension {dim})", ""]
+        lines.append(f"| method | ε | seed | {' | '.join(map(_heading, metrics))} | train s |")
+        lines.append("|---|---|---|" + "---|" * (len(metrics) + 1))
+        runs = dict.fromkeys((row["method"], row["epsilon"], row["seed"]) for row in inside)
+        for run in runs:
+            own = {
+                row["metric"]: row
+                for row in inside
+                if (row["method"], row["epsilon"], row["seed"]) == run
+            }
+            cells = " | ".join(_cell(own.get(metric)) for metric in metrics)
+            seconds = next(iter(own.values()))["train_seconds"]
+            lines.append(f"| {run[0]} | {run[1]:g} | {run[2]} | {cells} | {seconds:.1f} |")
+        parts.append("\n".join(lines))
+    note = "In parentheses: what an exact sampler, or real data, gets with as many points.\n"
+    return "\n\n".join(parts) + "\n\n" + note
+
+
+def _heading(metric: str) -> str:
+    unit = METRICS[metric].unit
+    return f"{metric} [{unit}]" if unit else metric
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    floor = "" if row["floor"] is None else f" ({row['floor']:.3g})"
+    return f"{row['value']:.4g}{floor}"
+
+
+def as_nested(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """{case: {run: {metric: value}}}, for `dvc metrics show`."""
+    tree: dict[str, Any] = {}
+    for row in rows:
+        run = f"{row['method']}-eps{row['epsilon']:g}-seed{row['seed']}"
+        tree.setdefault(case_of(row), {}).setdefault(run, {})[row["metric"]] = row["value"]
+    return tree

@@ -1,0 +1,1 @@
+"""Metrics on plans and samples: pure functions of arrays."""

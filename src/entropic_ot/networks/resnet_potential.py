@@ -1,0 +1,72 @@
+"""Potentials for images: a residual net (ENOT) and a plain convolutional net (EgNOT).
+
+Neither has normalisation over the batch: g(y) must be a function of y alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from entropic_ot.types import PerPoint, Points
+
+
+class DownBlock(nn.Module):
+    """Residual block, then average pooling by two."""
+
+    def __init__(self, num_in: int, num_out: int, *, shrink: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(num_in, num_in, 3, padding=1)
+        self.conv2 = nn.Conv2d(num_in, num_out, 3, padding=1)
+        self.skip = nn.Conv2d(num_in, num_out, 1, bias=False)
+        self.shrink = shrink
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.conv2(F.silu(self.conv1(F.silu(x))))
+        h = (h + self.skip(x)) * 0.7071
+        return F.avg_pool2d(h, 2) if self.shrink else h
+
+
+class ResNetPotential(nn.Module):
+    """g: [batch, channels, h, w] -> [batch]; width doubles at each of `depth` resolutions."""
+
+    def __init__(self, shape: tuple[int, ...], *, width: int, depth: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.stem = nn.Conv2d(shape[0] * patch**2, width, 3, padding=1)
+        widths = [width * min(2**level, 8) for level in range(depth + 1)]
+        self.blocks = nn.ModuleList(
+            DownBlock(widths[i], widths[i + 1], shrink=i < depth - 1) for i in range(depth)
+        )
+        side = shape[1] // patch // 2 ** (depth - 1)
+        self.last = nn.Linear(widths[-1] * side * side, 1)
+
+    def forward(self, y: Points) -> PerPoint:
+        h = F.pixel_unshuffle(y, self.patch).to(memory_format=torch.channels_last)
+        h = self.stem(h)
+        for block in self.blocks:
+            h = block(h)
+        return self.last(F.silu(h).flatten(1)).float().squeeze(1)
+
+
+class ConvPotential(nn.Module):
+    """Strided convolutions with SiLU: the small energy network of the EgNOT paper's images."""
+
+    def __init__(self, shape: tuple[int, ...], *, width: int, depth: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        layers: list[nn.Module] = [
+            nn.Conv2d(shape[0] * patch**2, width, 3, padding=1),
+            nn.SiLU(),
+        ]
+        side, last = shape[1] // patch, width
+        for _ in range(depth - 1):
+            layers += [nn.Conv2d(last, 2 * last, 4, stride=2, padding=1), nn.SiLU()]
+            side, last = side // 2, 2 * last
+        self.features = nn.Sequential(*layers)
+        self.last = nn.Linear(last * side * side, 1)
+
+    def forward(self, y: Points) -> PerPoint:
+        h = F.pixel_unshuffle(y, self.patch).to(memory_format=torch.channels_last)
+        return self.last(self.features(h).flatten(1)).float().squeeze(1)

@@ -1,0 +1,1 @@
+"""Distributions, entropic OT problems and closed-form plans."""

@@ -1,0 +1,94 @@
+"""The settings of the solvers, as they stand in params.yaml; this module does not import torch.
+
+The defaults suit vectors and serve the Python interface; params.yaml names every key itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from entropic_ot.networks.config import NetworkConfig
+
+Precision = Literal["float32", "bfloat16"]
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ENOTConfig:
+    """Settings of ENOT."""
+
+    drift: NetworkConfig = NetworkConfig(kind="mlp", width=256, depth=3)
+    """Network of f(t, x)."""
+    potential: NetworkConfig = NetworkConfig(kind="mlp", width=256, depth=3)
+    """Network of beta(y)."""
+    drift_form: Literal["velocity", "endpoint", "bounded_endpoint"] = "velocity"
+    """What the network stands for: f itself, or an end point x1 with f = (x1 - x) / (1 - t).
+
+    endpoint: x1 = x + net. bounded_endpoint: x1 in (-1, 1), for images; see `ENOT.velocity`.
+    """
+    num_euler_steps: int = 10
+    """Euler-Maruyama steps N on [0, 1], in training and in sampling."""
+    noise_last_step: bool = True
+    """False: no noise in the last Euler step (images)."""
+    num_drift_steps: int = 3
+    """Drift updates for one potential update."""
+    batch_size: int = 512
+    """Points in a batch, of either distribution."""
+    drift_learning_rate: float = 1e-3
+    """Adam's step size for f."""
+    potential_learning_rate: float = 1e-3
+    """Adam's step size for beta."""
+    adam_beta1: float = 0.5
+    """Adam's momentum; large values make the saddle point unstable."""
+    learning_rate_schedule: Schedule = "linear"
+    """How both learning rates fall during training."""
+    ema_decay: float = 0.99
+    """Decay of the averaged weights, which are the ones that are sampled."""
+    epsilon_ramp: float = 0.0
+    """Share of the training in which epsilon rises linearly from 0 to its value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgNOTConfig:
+    """Settings of EgNOT."""
+
+    potential: NetworkConfig = NetworkConfig(kind="mlp", width=256, depth=3)
+    """Network of g(y)."""
+    num_langevin_steps: int = 10
+    """Langevin steps of a training step."""
+    num_test_langevin_steps: int = 300
+    """Langevin steps of a sample, started from x + sqrt(epsilon) noise."""
+    step_size: float = 0.1
+    """eta / epsilon: the Langevin step eta in units of epsilon (eta = step_size * epsilon)."""
+    chains: Literal["replay", "persistent"] = "replay"
+    """replay: chains restart from a buffer of (x, y); persistent: one chain per source point."""
+    buffer_size: int = 10000
+    """Pairs kept by `chains: replay`."""
+    buffer_probability: float = 0.95
+    """Share of a batch that goes on from the buffer with `chains: replay`."""
+    batch_size: int = 512
+    """Points in a batch, of either distribution."""
+    learning_rate: float = 1e-3
+    """Adam's step size for g."""
+    adam_beta1: float = 0.9
+    """Adam's momentum."""
+    learning_rate_schedule: Schedule = "linear"
+    """How the learning rate falls during training."""
+    ema_decay: float = 0.99
+    """Decay of the averaged weights, which are the ones that are sampled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkhornConfig:
+    """Settings of the Sinkhorn baseline (POT, in the log domain)."""
+
+    num_points: int = 2048
+    """Points drawn from either distribution; the plan between them is computed once."""
+    num_iterations: int = 2000
+    """Most Sinkhorn iterations."""
+    tolerance: float = 1e-6
+    """Stop when the marginals are met to this."""
+
+
+SolverConfig = ENOTConfig | EgNOTConfig | SinkhornConfig

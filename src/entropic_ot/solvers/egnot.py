@@ -1,0 +1,182 @@
+"""EgNOT: the weak dual of entropic OT as an energy-based model.
+
+Mokrov, Korotin, Kolesov, Gushchin, Burnaev: "Energy-guided Entropic Neural Optimal Transport",
+ICLR 2024 (its weak dual and gradient), in the conventions of docs/conventions.md:
+
+    max over g   E_{P1} g(Y) + E_{P0} g^C(X),  whose gradient is
+    E_{P1} grad g(Y) - E_{P0} E_{y ~ pi_g(. | x)} grad g(y)  with
+    pi_g(y | x) proportional to exp((g(y) - c(x, y)) / epsilon), sampled by Langevin dynamics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from entropic_ot.costs import Cost, HalfSquaredEuclidean
+from entropic_ot.dynamics.langevin import unadjusted_langevin
+from entropic_ot.dynamics.replay_buffer import PersistentStates, ReplayBuffer
+from entropic_ot.errors import ConfigError
+from entropic_ot.networks import build_potential
+from entropic_ot.problems.base import EOTProblem, FiniteDistribution
+from entropic_ot.solvers.base import (
+    AveragedModule,
+    apply_gradients,
+    decayed,
+    frozen,
+)
+from entropic_ot.solvers.config import EgNOTConfig, Precision
+from entropic_ot.types import Points
+
+
+class EgNOT:
+    """The solver. `shape` is the shape of one point; weights are drawn from `seed`."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        config: EgNOTConfig | None = None,
+        *,
+        epsilon: float,
+        cost: Cost | None = None,
+        precision: Precision = "float32",
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        if not epsilon > 0:
+            raise ConfigError(
+                f"epsilon: found {epsilon!r} for EgNOT, expected a number > 0 "
+                "(plain optimal transport, epsilon = 0, is solved by ENOT)"
+            )
+        self.config = config or EgNOTConfig()
+        self.epsilon, self.device, self.shape = epsilon, torch.device(device), shape
+        self.cost = cost or HalfSquaredEuclidean()
+        self.autocast = precision == "bfloat16"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            potential = build_potential(self.config.potential, shape)
+        layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+        self.potential = AveragedModule(
+            potential.to(self.device, memory_format=layout),  # type: ignore[call-overload]
+            decay=self.config.ema_decay,
+        )
+        self.optimizer = torch.optim.Adam(
+            potential.parameters(), betas=(self.config.adam_beta1, 0.999)
+        )
+        self.chains: ReplayBuffer | PersistentStates | None = None
+
+    @property
+    def step_size(self) -> float:
+        """Langevin's eta, in squared units of the data."""
+        return self.config.step_size * self.epsilon
+
+    def g(self, y: Points) -> torch.Tensor:
+        """The potential with the current weights, [batch] in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            return self.potential.module(y)
+
+    def langevin(self, x: Points, y0: Points, *, num_steps: int, rng: torch.Generator) -> Points:
+        """Chains for pi_g(. | x) from y0 with the current weights, which get no gradient."""
+
+        def score(y: Points) -> Points:
+            with torch.enable_grad():
+                y = y.detach().requires_grad_(True)
+                exponent = (self.g(y) - self.cost(x, y)).sum() / self.epsilon
+                return torch.autograd.grad(exponent, y)[0]
+
+        with torch.no_grad(), frozen(self.potential.module):
+            return unadjusted_langevin(
+                score, y0, step_size=self.step_size, num_steps=num_steps, rng=rng
+            )
+
+    def initial(self, x: Points, *, rng: torch.Generator) -> Points:
+        """Where a new chain starts: a draw of the prior process, x + sqrt(epsilon) noise."""
+        noise = torch.randn(x.shape, generator=rng, device=x.device)
+        return x + self.epsilon**0.5 * noise
+
+    def step(
+        self, problem: EOTProblem, *, rng: torch.Generator, progress: float
+    ) -> dict[str, float]:
+        """Go on with the chains, then one ascent step of the weak dual in g ."""
+        config = self.config
+        if config.chains == "persistent":
+            y = self._advance_persistent(problem, rng=rng)
+        else:
+            y = self._advance_replay(problem, rng=rng)
+        data = problem.target.sample(config.batch_size, rng=rng)
+        gap = self.g(data).mean() - self.g(y).mean()
+        rate = decayed(config.learning_rate, config.learning_rate_schedule, progress)
+        apply_gradients(self.optimizer, -gap, learning_rate=rate)
+        self.potential.update()
+        return {"potential_gap": float(gap.detach())}
+
+    def _advance_replay(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:
+        config = self.config
+        x = problem.source.sample(config.batch_size, rng=rng)
+        y = self.initial(x, rng=rng)
+        if self.chains is None:
+            self.chains = ReplayBuffer(config.buffer_size, self.shape, device=self.device)
+        assert isinstance(self.chains, ReplayBuffer)
+        num_old = round(config.buffer_probability * config.batch_size)
+        if self.chains.filled and num_old:
+            x[:num_old], y[:num_old] = self.chains.draw(num_old, rng=rng)
+        y = self.langevin(x, y, num_steps=config.num_langevin_steps, rng=rng)
+        self.chains.push(x, y)
+        return y
+
+    def _advance_persistent(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:
+        source = problem.source
+        if not isinstance(source, FiniteDistribution):
+            raise ConfigError(
+                "chains: found 'persistent' with a source of infinitely many points, expected "
+                "'replay' there (persistent chains are attached to the rows of an array)"
+            )
+        if self.chains is None:
+            rows = torch.arange(len(source), device=self.device)
+            self.chains = PersistentStates(self.initial(source.at(rows), rng=rng))
+        assert isinstance(self.chains, PersistentStates)
+        rows = torch.randint(
+            len(source), (self.config.batch_size,), generator=rng, device=self.device
+        )
+        y = self.langevin(
+            source.at(rows),
+            self.chains.y[rows],
+            num_steps=self.config.num_langevin_steps,
+            rng=rng,
+        )
+        self.chains.y[rows] = y
+        return y
+
+    def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+        with self.potential.averaged():
+            return self.langevin(
+                x,
+                self.initial(x, rng=rng),
+                num_steps=self.config.num_test_langevin_steps,
+                rng=rng,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        training: dict[str, Any] = {
+            "potential": self.potential.training_state(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        if self.chains is not None:
+            training["chains"] = self.chains.state_dict()
+        return {"model": {"potential": self.potential.model_state()}, "training": training}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        training = state.get("training")
+        self.potential.load(state["model"]["potential"], training and training["potential"])
+        if not training:
+            return
+        self.optimizer.load_state_dict(training["optimizer"])
+        if "chains" in training:
+            chains = training["chains"]
+            self.chains = (
+                ReplayBuffer(len(chains["x"]), self.shape, device=self.device)
+                if "x" in chains
+                else PersistentStates(chains["y"].to(self.device))
+            )
+            self.chains.load_state_dict(chains)

@@ -1,0 +1,164 @@
+"""ENOT: entropic OT as a saddle point over a drift and a potential.
+
+Gushchin, Kolesov, Korotin, Vetrov, Burnaev: "Entropic Neural Optimal Transport via Diffusion
+Processes", NeurIPS 2023 (its maximin problem), in the conventions of docs/conventions.md:
+
+    max over beta, min over f   E 1/2 int |f|^2 dt + E_{P1} beta(Y) - E beta(X_1),
+    dX = f(t, X) dt + sqrt(epsilon) dW,  X_0 ~ P0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from entropic_ot.dynamics.euler_maruyama import SDEPath, euler_maruyama
+from entropic_ot.networks import build_drift, build_potential
+from entropic_ot.problems.base import EOTProblem
+from entropic_ot.solvers.base import (
+    AveragedModule,
+    apply_gradients,
+    decayed,
+    frozen,
+)
+from entropic_ot.solvers.config import ENOTConfig, Precision
+from entropic_ot.types import Points
+
+
+class ENOT:
+    """The solver. `shape` is the shape of one point; weights are drawn from `rng`."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        config: ENOTConfig | None = None,
+        *,
+        epsilon: float,
+        precision: Precision = "float32",
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.config = config or ENOTConfig()
+        self.epsilon, self.device = epsilon, torch.device(device)
+        self.autocast = precision == "bfloat16"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            drift = build_drift(self.config.drift, shape)
+            potential = build_potential(self.config.potential, shape)
+        image = len(shape) == 3
+        layout = torch.channels_last if image else torch.contiguous_format
+        self.drift = AveragedModule(
+            drift.to(self.device, memory_format=layout),  # type: ignore[call-overload]
+            decay=self.config.ema_decay,
+        )
+        self.potential = AveragedModule(
+            potential.to(self.device, memory_format=layout),  # type: ignore[call-overload]
+            decay=self.config.ema_decay,
+        )
+        betas = (self.config.adam_beta1, 0.999)
+        self.drift_optimizer = torch.optim.Adam(drift.parameters(), betas=betas)
+        self.potential_optimizer = torch.optim.Adam(potential.parameters(), betas=betas)
+
+    def simulate(
+        self, x0: Points, *, rng: torch.Generator, epsilon: float, keep_states: bool = False
+    ) -> SDEPath:
+        """The learned SDE from x0 with the current weights."""
+
+        def drift(t: float, x: Points) -> Points:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+                out = self.drift.module(t, x)
+            return self.velocity(t, x, out, epsilon=epsilon)
+
+        return euler_maruyama(
+            drift,
+            x0,
+            epsilon=epsilon,
+            num_steps=self.config.num_euler_steps,
+            rng=rng,
+            noise_last_step=self.config.noise_last_step,
+            keep_states=keep_states,
+        )
+
+    def velocity(self, t: float, x: Points, out: torch.Tensor, *, epsilon: float) -> Points:
+        """f(t, x) from the network's output, by `drift_form`.
+
+        The end point of the optimal f is E[X_1 | X_t = x], so images in [-1, 1] bound it. At t = 0
+        it starts near x; the weight of x falls with its noise as in EDM (Karras et al., 2022,
+        c_skip with sigma_data = 1/2 and sigma^2 = epsilon t).
+        """
+        if self.config.drift_form == "velocity":
+            return out
+        if self.config.drift_form == "endpoint":
+            return out / (1 - t)
+        skip = 1 / (1 + 4 * epsilon * t)
+        return (torch.tanh(out + 2 * skip * x) - x) / (1 - t)
+
+    def beta(self, y: Points) -> torch.Tensor:
+        """The potential with the current weights, [batch] in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            return self.potential.module(y)
+
+    def step(
+        self, problem: EOTProblem, *, rng: torch.Generator, progress: float
+    ) -> dict[str, float]:
+        """`num_drift_steps` updates of f, then one of beta ."""
+        config = self.config
+        ramp = 1.0 if progress >= config.epsilon_ramp else progress / config.epsilon_ramp
+        epsilon = problem.epsilon * ramp
+        logs: dict[str, torch.Tensor] = {}
+        for _ in range(config.num_drift_steps):
+            x0 = problem.source.sample(config.batch_size, rng=rng)
+            with frozen(self.potential.module):
+                path = self.simulate(x0, rng=rng, epsilon=epsilon)
+                energy = path.energy.mean()
+                loss = energy - self.beta(path.final).mean()
+            rate = decayed(config.drift_learning_rate, config.learning_rate_schedule, progress)
+            apply_gradients(self.drift_optimizer, loss, learning_rate=rate)
+            self.drift.update()
+            logs["energy"] = energy.detach()
+
+        x0 = problem.source.sample(config.batch_size, rng=rng)
+        y = problem.target.sample(config.batch_size, rng=rng)
+        with torch.no_grad():
+            final = self.simulate(x0, rng=rng, epsilon=epsilon).final
+        gap = self.beta(y).mean() - self.beta(final).mean()
+        rate = decayed(config.potential_learning_rate, config.learning_rate_schedule, progress)
+        apply_gradients(self.potential_optimizer, -gap, learning_rate=rate)
+        self.potential.update()
+        logs["potential_gap"] = gap.detach()
+        return {name: float(value) for name, value in logs.items()}
+
+    @torch.no_grad()
+    def path(self, x: Points, *, rng: torch.Generator) -> torch.Tensor:
+        """States of the SDE with the averaged weights, [num_euler_steps + 1, batch, *dim]."""
+        with self.drift.averaged():
+            path = self.simulate(x, rng=rng, epsilon=self.epsilon, keep_states=True)
+        return torch.stack(path.states)
+
+    @torch.no_grad()
+    def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+        with self.drift.averaged():
+            return self.simulate(x, rng=rng, epsilon=self.epsilon).final
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "model": {
+                "drift": self.drift.model_state(),
+                "potential": self.potential.model_state(),
+            },
+            "training": {
+                "drift": self.drift.training_state(),
+                "potential": self.potential.training_state(),
+                "drift_optimizer": self.drift_optimizer.state_dict(),
+                "potential_optimizer": self.potential_optimizer.state_dict(),
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        model, training = state["model"], state.get("training")
+        self.drift.load(model["drift"], training and training["drift"])
+        self.potential.load(model["potential"], training and training["potential"])
+        if training:
+            self.drift_optimizer.load_state_dict(training["drift_optimizer"])
+            self.potential_optimizer.load_state_dict(training["potential_optimizer"])

@@ -1,0 +1,165 @@
+"""The single-cell arrays: availability, scaling, and the real files where a mirror has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from entropic_ot.data import msci
+from entropic_ot.data.fetch import MissingFilesError, mirror_folders
+from entropic_ot.errors import ConfigError, DataError
+
+
+def _write_days(folder: Path, dim: int = 50) -> dict[int, np.ndarray]:
+    rng = np.random.default_rng(0)
+    spread = np.linspace(0.5, 4.0, dim)
+    days = {
+        day: (day + spread * rng.standard_normal((20 + day, dim))).astype(np.float32)
+        for day in msci.DAYS
+    }
+    for day, cells in days.items():
+        np.save(folder / f"full_cite_pcas_{dim}_day_{day}.npy", cells)
+    return days
+
+
+def _sparse(path: Path, size_bytes: int) -> None:
+    with path.open("wb") as stream:
+        stream.truncate(size_bytes)
+
+
+def test_the_files_are_the_four_days_of_one_dimension() -> None:
+    for dim in (50, 100):
+        names = [file.name for file in msci.msci_files(dim)]
+        assert names == [f"full_cite_pcas_{dim}_day_{day}.npy" for day in (2, 3, 4, 7)]
+    digests = {file.sha256 for dim in (50, 100) for file in msci.msci_files(dim)}
+    assert len(digests) == 8
+
+
+def test_available_needs_all_four_files_of_the_right_size(tmp_path: Path) -> None:
+    out, mirror = tmp_path / "out", tmp_path / "mirror"
+    out.mkdir()
+    mirror.mkdir()
+    files = msci.msci_files(50)
+    for file in files[:2]:
+        assert file.size_bytes is not None
+        _sparse(out / file.name, file.size_bytes)
+    for file in files[2:]:
+        assert not msci.msci_available(out, 50, [mirror])
+        assert file.size_bytes is not None
+        _sparse(mirror / file.name, file.size_bytes)
+    assert msci.msci_available(out, 50, [mirror])
+    assert not msci.msci_available(out, 50, [])
+    assert not msci.msci_available(out, 100, [mirror])
+    _sparse(mirror / files[-1].name, 10)
+    assert not msci.msci_available(out, 50, [mirror])
+
+
+def test_a_mirror_file_of_the_right_size_but_wrong_contents_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in msci.msci_files(50):
+        assert file.size_bytes is not None
+        _sparse(tmp_path / file.name, file.size_bytes)
+    monkeypatch.setenv("EOT_MIRROR", str(tmp_path))
+    monkeypatch.setattr(
+        "entropic_ot.data.fetch.open_https", _unreachable
+    )  # never the network in a test
+    with pytest.raises(MissingFilesError, match="4 of 4"):
+        msci.fetch_msci(tmp_path / "out", 50)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def _unreachable(url: str) -> None:
+    raise OSError(f"{url} is not asked in a test")
+
+
+@pytest.mark.parametrize(
+    ("setting", "days", "time"), [("2to4", (2, 4, 3), 0.5), ("3to7", (3, 7, 4), 0.25)]
+)
+def test_a_setting_is_scaled_by_the_mean_feature_spread_of_its_three_days(
+    tmp_path: Path, setting: str, days: tuple[int, int, int], time: float
+) -> None:
+    cells = _write_days(tmp_path)
+    data = msci.load_msci(tmp_path, 50, setting)
+    together = np.concatenate([cells[day] for day in days]).astype(np.float64)
+    variance = ((together - together.mean(axis=0)) ** 2).mean(axis=0)
+    assert data.scale == pytest.approx(np.sqrt(variance).mean(), rel=1e-6)
+    assert data.time == time
+    for day, scaled in zip(days, (data.source, data.target, data.evaluation), strict=True):
+        assert scaled.dtype == np.float32
+        np.testing.assert_allclose(scaled * data.scale, cells[day], rtol=1e-5)
+
+
+def test_unknown_settings_and_dimensions_are_config_errors(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="found '2to7'; expected 2to4 or 3to7"):
+        msci.load_msci(tmp_path, 50, "2to7")
+    with pytest.raises(ConfigError, match="found 5; expected 50 or 100"):
+        msci.load_msci(tmp_path, 5, "2to4")
+    with pytest.raises(ConfigError, match="found 5; expected 50 or 100"):
+        msci.msci_available(tmp_path, 5, [])
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        (np.zeros((5, 50)), "float64 values"),
+        (np.zeros((5, 49), dtype=np.float32), r"shape \(5, 49\)"),
+        (np.zeros((0, 50), dtype=np.float32), r"shape \(0, 50\)"),
+        (np.full((5, 50), np.nan, dtype=np.float32), "not finite"),
+    ],
+)
+def test_a_wrong_array_is_named(tmp_path: Path, cells: np.ndarray, found: str) -> None:
+    _write_days(tmp_path)
+    np.save(tmp_path / "full_cite_pcas_50_day_4.npy", cells)
+    with pytest.raises(DataError, match=rf"full_cite_pcas_50_day_4\.npy: found .*{found}"):
+        msci.load_msci(tmp_path, 50, "2to4")
+
+
+def test_a_missing_or_truncated_file_is_named(tmp_path: Path) -> None:
+    _write_days(tmp_path)
+    path = tmp_path / "full_cite_pcas_50_day_7.npy"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"day_7\.npy"):
+        msci.load_msci(tmp_path, 50, "3to7")
+    path.unlink()
+    with pytest.raises(DataError, match=r"day_7\.npy: found .*No such file"):
+        msci.load_msci(tmp_path, 50, "3to7")
+
+
+# --- the real files -------------------------------------------------------------------------------
+
+
+def _real_mirrors(dim: int) -> list[Path]:
+    beside_repository = Path(__file__).resolve().parents[3] / "shared" / "mirror"
+    folders = [*mirror_folders(), beside_repository]
+    if not msci.msci_available(Path("absent"), dim, folders):
+        pytest.skip(f"no mirror folder (EOT_MIRROR, ../shared/mirror) has the MSCI files of {dim}")
+    return [folder for folder in folders if folder.is_dir()]
+
+
+@pytest.mark.parametrize(
+    ("dim", "setting", "scale", "shapes"),
+    [
+        (50, "2to4", 6.4358, (6071, 8485, 7643)),
+        (50, "3to7", 7.0446, (7643, 7195, 8485)),
+        (100, "2to4", 4.5619, (6071, 8485, 7643)),
+        (100, "3to7", 4.8651, (7643, 7195, 8485)),
+    ],
+)
+def test_the_real_files_have_the_published_scales(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dim: int,
+    setting: str,
+    scale: float,
+    shapes: tuple[int, int, int],
+) -> None:
+    mirrors = _real_mirrors(dim)
+    monkeypatch.setenv("EOT_MIRROR", ":".join(map(str, mirrors)))
+    msci.fetch_msci(tmp_path, dim)
+    assert msci.msci_available(tmp_path, dim, [])
+    data = msci.load_msci(tmp_path, dim, setting)
+    assert data.scale == pytest.approx(scale, abs=5e-5)
+    assert (len(data.source), len(data.target), len(data.evaluation)) == shapes

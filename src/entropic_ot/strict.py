@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from entropic_ot.errors import ConfigError
@@ -92,9 +92,44 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
     kinds = {kind_of(option): option for option in options}
     if not isinstance(value, Mapping) or "kind" not in value:
         raise ConfigError(f"{path}.kind: missing, expected one of {', '.join(kinds)}")
-    if value["kind"] not in kinds:
-        raise ConfigError(f"{path}.kind: found {value['kind']!r}; {nearest(value['kind'], kinds)}")
-    return from_mapping(kinds[value["kind"]], value, path)
+    kind = value["kind"]
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ConfigError(f"{path}.kind: found {kind!r}; {nearest(kind, kinds)}")
+    return from_mapping(kinds[kind], value, path)
+
+
+def at_least(minimum: int, config: object, *names: str) -> None:
+    """ConfigError naming the first of these fields of `config` that is below `minimum`."""
+    _check(lambda value: value >= minimum, f"an integer >= {minimum}", config, names)
+
+
+def positive(config: object, *names: str) -> None:
+    """ConfigError naming the first of these fields of `config` that is not a finite number > 0."""
+    _check(lambda value: 0 < value < float("inf"), "a finite number > 0", config, names)
+
+
+def not_negative(config: object, *names: str) -> None:
+    """ConfigError naming the first of these fields of `config` that is not a finite number >= 0."""
+    _check(lambda value: 0 <= value < float("inf"), "a finite number >= 0", config, names)
+
+
+def share(config: object, *names: str) -> None:
+    """ConfigError naming the first of these fields of `config` that is outside [0, 1]."""
+    _check(lambda value: 0 <= value <= 1, "a number from 0 to 1", config, names)
+
+
+def share_below_one(config: object, *names: str) -> None:
+    """ConfigError naming the first of these fields of `config` that is outside [0, 1)."""
+    _check(lambda value: 0 <= value < 1, "a number >= 0 and < 1", config, names)
+
+
+def _check(
+    accepts: Callable[[Any], bool], words: str, config: object, names: tuple[str, ...]
+) -> None:
+    for name in names:  # a value that is not a number (NaN) passes no comparison
+        value = getattr(config, name)
+        if not accepts(value):
+            raise ConfigError(f"{name}: found {value!r}, expected {words}")
 
 
 def kind_of(cls: type) -> str:

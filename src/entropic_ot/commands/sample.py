@@ -29,4 +29,4 @@ def sample(config_path: Path, evaluation_path: Path, run: Path, out: Path) -> No
         label=f"sample {config.case} {config.name}",
     )
     with atomic_path(out) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]

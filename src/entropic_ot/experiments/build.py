@@ -78,8 +78,15 @@ def _same(
 
 
 def _prepared(folder: Path) -> Benchmark:
-    parts = ["source_train", "target_train", "source_test", "target_test"]
-    return Benchmark(*(ArrayDistribution(load_prepared(folder, p), name=p) for p in parts))
+    def part(name: str) -> ArrayDistribution:
+        return ArrayDistribution(load_prepared(folder, name), name=str(folder / name))
+
+    return Benchmark(
+        source=part("source_train"),
+        target=part("target_train"),
+        test_source=part("source_test"),
+        test_target=part("target_test"),
+    )
 
 
 def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.device) -> Solver:

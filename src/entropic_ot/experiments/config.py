@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig, SolverConfig
-from entropic_ot.strict import convert, from_mapping
+from entropic_ot.strict import at_least, convert, from_mapping, not_negative, positive
 
 Method = Literal["enot", "egnot", "sinkhorn"]
 SOLVER_CONFIGS: dict[str, type] = {
@@ -36,6 +36,9 @@ class EightGaussiansProblem:
     std: float
     """Standard deviation of each mode."""
 
+    def __post_init__(self) -> None:
+        not_negative(self, "radius", "std")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SwissRollProblem:
@@ -47,6 +50,10 @@ class SwissRollProblem:
     """Standard deviation of the noise before scaling (0.8)."""
     scale: float
     """Factor on all coordinates (1 / 7.5)."""
+
+    def __post_init__(self) -> None:
+        not_negative(self, "noise")
+        positive(self, "scale")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,10 @@ class GaussianProblem:
     """Seed of the source's rotation (42)."""
     target_seed: int
     """Seed of the target's rotation (43)."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "dim")
+        at_least(0, self, "source_seed", "target_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,14 @@ class ColouredMNISTProblem:
     hue_seed: int
     """Seed of the hues, drawn independently for the two digits."""
 
+    def __post_init__(self) -> None:
+        for name in ("source_digit", "target_digit"):
+            digit = getattr(self, name)
+            if not 0 <= digit <= 9:
+                raise ConfigError(f"{name}: found {digit!r}, expected a digit from 0 to 9")
+        at_least(1, self, "image_size")
+        at_least(0, self, "hue_seed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class MSCIProblem:
@@ -85,8 +104,8 @@ class MSCIProblem:
 
     kind: Literal["msci"]
     """The problem's name."""
-    dim: int
-    """Number of principal components: 50 or 100."""
+    dim: Literal[50, 100]
+    """Number of principal components."""
     setting: Literal["2to4", "3to7"]
     """Days of source and target; day 3 or 4 is held out."""
 
@@ -107,6 +126,15 @@ class ArraysProblem:
     """Share of the rows kept out of training."""
     split_seed: int
     """Seed of the split into training and test rows."""
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            at_least(1, self, "image_size")
+        if not 0 < self.test_share < 1:
+            raise ConfigError(
+                f"test_share: found {self.test_share!r}, expected a number > 0 and < 1"
+            )
+        at_least(0, self, "split_seed")
 
 
 ProblemConfig = (
@@ -132,6 +160,10 @@ class ComputeConfig:
     log_points: int
     """Lines in a training's log.jsonl, evenly spaced over the training."""
 
+    def __post_init__(self) -> None:
+        not_negative(self, "checkpoint_seconds")
+        at_least(1, self, "log_points")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
@@ -152,6 +184,17 @@ class EvaluationConfig:
     metrics: tuple[str, ...]
     """Names from the registry in entropic_ot.metrics."""
 
+    def __post_init__(self) -> None:
+        # Two is the least with which a variance and a U-statistic are defined.
+        at_least(2, self, "num_samples", "num_per_source")
+        at_least(1, self, "num_conditional", "num_paths", "batch_size")
+        at_least(0, self, "seed")
+        if not self.metrics:
+            raise ConfigError("metrics: found an empty list, expected at least one metric")
+        for name in self.metrics:
+            if self.metrics.count(name) > 1:
+                raise ConfigError(f"metrics: {name!r} stands twice; keep one of them")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig:
@@ -170,21 +213,36 @@ class ClassifierConfig:
     seed: int
     """Seed of weights and order."""
 
+    def __post_init__(self) -> None:
+        at_least(1, self, "image_size", "width", "num_epochs", "batch_size")
+        positive(self, "learning_rate")
+        at_least(0, self, "seed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One training: (experiment, variant, method, epsilon, seed) and every number it uses."""
 
     scale: str
+    """smoke, laptop or paper: the folder of the results."""
     experiment: str
+    """Name in params.yaml."""
     variant: str | None
+    """Variant of the experiment; null when it has none."""
     method: Method
+    """Which solver."""
     epsilon: float
+    """Entropic regularisation, the factor of the entropy; 0 is plain optimal transport."""
     seed: int
+    """Seed of the weights and of all draws in training."""
     num_steps: int
+    """Outer training steps."""
     problem: ProblemConfig
+    """What is transported to what."""
     solver: SolverConfig
+    """Settings of the method."""
     compute: ComputeConfig
+    """Device and precision."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
@@ -193,8 +251,8 @@ class RunConfig:
             raise ConfigError(
                 "epsilon: found 0 for egnot, expected a number > 0 (plain OT is solved by enot)"
             )
-        if self.num_steps < 1:
-            raise ConfigError(f"num_steps: found {self.num_steps}, expected an integer >= 1")
+        at_least(1, self, "num_steps")
+        at_least(0, self, "seed")
 
     @property
     def case(self) -> str:
@@ -219,7 +277,7 @@ def to_json(config: Any) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        data = json.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: not found; `entropic-ot configure` writes it from params.yaml"
@@ -228,6 +286,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: not valid JSON ({error}); `entropic-ot configure` writes it anew"
         ) from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: found {data!r}, expected a mapping of keys to values")
+    return data
 
 
 def load_run(path: Path) -> RunConfig:
@@ -243,7 +304,9 @@ def load_run(path: Path) -> RunConfig:
 
 def run_from_mapping(data: dict[str, Any], path: str) -> RunConfig:
     """As `from_mapping`, with the settings' type chosen by the method."""
-    settings = from_mapping(SOLVER_CONFIGS[data["method"]], data["solver"], f"{path}.solver")
+    settings: SolverConfig = from_mapping(
+        SOLVER_CONFIGS[data["method"]], data["solver"], f"{path}.solver"
+    )
     plain = from_mapping(_RunWithoutSolver, {k: v for k, v in data.items() if k != "solver"}, path)
     try:
         return RunConfig(

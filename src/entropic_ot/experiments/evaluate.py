@@ -117,19 +117,19 @@ def _energy_distance_independent(e: Evaluation) -> Value:
 def _share_of_modes(e: Evaluation, choose: Callable[[np.ndarray], float]) -> Value:
     target = e.benchmark.target
     assert isinstance(target, EightGaussians)
-    centres = target.centres().numpy()
-    exact = mode_shares(e.fresh_target(len(e["y"])), centres)
-    return Value(choose(mode_shares(e["y"], centres)), choose(exact), len(e["y"]))
+    centres, radius = target.centres().numpy(), 3 * target.std
+    exact = mode_shares(e.fresh_target(len(e["y"])), centres, radius=radius)
+    return Value(choose(mode_shares(e["y"], centres, radius=radius)), choose(exact), len(e["y"]))
 
 
 def _share_three(e: Evaluation) -> Value:
     assert e.classifier is not None
-    share, floor = (
-        100
-        * float((e.classifier.labels(torch.from_numpy(images)) == e.target_digit).float().mean())
-        for images in (e["y"], e["target"])
-    )
-    return Value(share, floor, len(e["y"]))
+    classifier, digit = e.classifier, e.target_digit
+
+    def share(images: np.ndarray) -> float:
+        return 100 * float((classifier.labels(torch.from_numpy(images)).numpy() == digit).mean())
+
+    return Value(share(e["y"]), share(e["target"]), len(e["y"]))
 
 
 def _conditional_variance(e: Evaluation) -> Value:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from entropic_ot.device import make_rng
-from entropic_ot.errors import EntropicOTError
+from entropic_ot.errors import ConfigError, EntropicOTError
 from entropic_ot.experiments.store import RunStore
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.progress import Progress
@@ -36,7 +36,13 @@ def fit(
     With a `store` the run resumes from its last checkpoint, bit-identically on the CPU: the state
     of the solver, of its chains and of the generator are all in the checkpoint.
     Raises DivergenceError at the first loss that is not finite; the last checkpoint stays.
+    Raises ConfigError when solver and problem disagree about epsilon.
     """
+    if solver.epsilon != problem.epsilon:
+        raise ConfigError(
+            f"epsilon: found {solver.epsilon!r} in the solver and {problem.epsilon!r} in the "
+            "problem, expected the same number. Build both with the same epsilon."
+        )
     device = solver.device
     rng = make_rng(seed, device)
     start, spent = 0, 0.0
@@ -45,8 +51,8 @@ def fit(
         if resumed is not None:
             state, start, spent = resumed
             solver.load_state_dict(state)
-            store.trim_log(start)
             print(f"{label}: resumed at step {start} of {steps}", file=sys.stderr, flush=True)
+        store.trim_log(start)  # also at 0: a run that was killed before its first checkpoint
     progress = Progress(label, steps, start=start, show=show)
     log_every = max(1, steps // log_points)
     began = last_checkpoint = time.perf_counter()

@@ -29,6 +29,7 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.paths import Layout, dataset_name, prepared_files, raw_files
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, check_metrics
+from entropic_ot.solvers.config import SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
 
 SCALES = ("smoke", "laptop", "paper")
@@ -255,7 +256,10 @@ def _check_override_keys(data: Mapping[str, Any], override: Mapping[str, Any], p
             known = [k for k in data if k not in ("scale", "scales")]
             raise ConfigError(f"{path}.{key}: unknown key; {nearest(key, known)}")
     for section in ("experiments", "figures", "presets"):
-        for name in override.get(section) or {}:
+        names = override.get(section) or {}
+        if not isinstance(names, Mapping):
+            raise ConfigError(f"{path}.{section}: found {names!r}, expected a mapping")
+        for name in names:
             if name not in data[section]:
                 raise ConfigError(
                     f"{path}.{section}.{name}: unknown; {nearest(name, data[section])}"
@@ -288,7 +292,12 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                 runs.append(Run(config, needs_classifier))
     if not runs and not left_out:
         raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
+    _no_shared_folders(runs, path)
     for name, figure in params.figures.items():
+        if not figure.experiments:
+            raise ConfigError(
+                f"{path}: figures.{name}.experiments: found an empty list, expected at least one"
+            )
         for experiment_name in figure.experiments:
             if experiment_name not in params.experiments:
                 raise ConfigError(
@@ -307,6 +316,8 @@ def _variants(
         yield None, experiment
     plain = {k: getattr(experiment, k) for k in experiment.__dataclass_fields__}
     for variant, changes in experiment.variants.items():
+        if not isinstance(changes, Mapping | None):
+            raise ConfigError(f"{path}.variants.{variant}: found {changes!r}, expected a mapping")
         data = merged(plain, changes or {}) | {"variants": {}}
         changed = from_mapping(ExperimentParams, data, f"{path}.variants.{variant}")
         if changed.enabled:
@@ -344,7 +355,7 @@ def _runs(
         for epsilon in method_params.epsilons:
             num_steps, settings, at = _at_epsilon(method_params, epsilon, where)
             settings = merged(presets[method_params.preset], settings)
-            solver = from_mapping(SOLVER_CONFIGS[method], settings, f"{at}.settings")
+            solver: SolverConfig = from_mapping(SOLVER_CONFIGS[method], settings, f"{at}.settings")
             for seed in experiment.seeds:
                 try:
                     yield RunConfig(
@@ -371,6 +382,8 @@ def _at_epsilon(method: MethodParams, epsilon: float, path: str) -> tuple[int, d
             float(key)
         except ValueError:
             raise ConfigError(f"{path}.per_epsilon.{key}: expected an epsilon") from None
+        if not isinstance(block, Mapping | None):
+            raise ConfigError(f"{path}.per_epsilon.{key}: found {block!r}, expected a mapping")
         for inner in block or {}:
             if inner not in ("num_steps", "settings"):
                 raise ConfigError(
@@ -398,6 +411,18 @@ def _no_repeats(values: tuple[Any, ...], path: str) -> None:
     for value in values:
         if values.count(value) > 1:
             raise ConfigError(f"{path}: {value!r} stands twice; two runs would share one folder")
+
+
+def _no_shared_folders(runs: list[Run], path: str) -> None:
+    """Epsilons that are written alike, or a variant named like an experiment, share a folder."""
+    seen: set[tuple[str, str]] = set()
+    for run in runs:
+        if (run.case, run.name) in seen:
+            raise ConfigError(
+                f"{path}: experiments.{run.config.experiment}: two runs would share the folder "
+                f"{run.case}/{run.name}; change an epsilon (six digits count) or rename a variant"
+            )
+        seen.add((run.case, run.name))
 
 
 def _unavailable(problem: ProblemConfig) -> str | None:

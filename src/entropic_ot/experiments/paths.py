@@ -53,6 +53,7 @@ def raw_files(problem: ProblemConfig) -> list[Path]:
 
 
 def msci_file(dim: int, day: int) -> Path:
+    """The single-cell file of one day, by its published name."""
     return RAW / "msci" / f"full_cite_pcas_{dim}_day_{day}.npy"
 
 

@@ -120,11 +120,11 @@ class RunStore:
     def save_checkpoint(
         self, state: dict[str, Any], *, step: int, rng: torch.Generator, seconds: float
     ) -> None:
-        """Model first, then the training state that refers to it: a kill leaves a usable pair."""
+        """Model first: after a kill between the two, the older state leads to the same model."""
         header = {"step": step, "seconds": seconds, "fingerprint": self.fingerprint}
         training = {"training": state["training"], "model": state["model"], "rng": rng.get_state()}
-        save_tree(self.folder / STATE, training, header=header)
         save_tree(self.folder / MODEL, state["model"], header=header)
+        save_tree(self.folder / STATE, training, header=header)
 
     def load_checkpoint(
         self, rng: torch.Generator, *, device: torch.device

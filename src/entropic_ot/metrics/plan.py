@@ -17,8 +17,8 @@ def conditional_variance(y: np.ndarray) -> float:
     return float(flat.var(axis=1, ddof=1).sum(-1).mean())
 
 
-def mode_shares(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Share of points [n, D] nearest to each of the centres [k, D], in percent, [k]."""
-    distances = ((points[:, None] - centres[None]) ** 2).sum(-1)
-    counts = np.bincount(distances.argmin(1), minlength=len(centres))
-    return 100 * counts / len(points)
+def mode_shares(points: np.ndarray, centres: np.ndarray, *, radius: float) -> np.ndarray:
+    """Percent of points [n, D] within `radius` of each of the centres [k, D], [k]."""
+    distances = np.sqrt(((points[:, None] - centres[None]) ** 2).sum(-1))
+    nearest = distances.argmin(1)[distances.min(1) <= radius]
+    return 100 * np.bincount(nearest, minlength=len(centres)) / len(points)

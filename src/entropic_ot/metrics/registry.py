@@ -34,10 +34,16 @@ METRICS: dict[str, Metric] = {
         frozenset({"msci"}), "", None, "energy_distance of the independent coupling's bridge"
     ),
     "share_of_modes_min": Metric(
-        frozenset({"toy_8gaussians"}), "%", None, "share of samples in the emptiest mode"
+        frozenset({"toy_8gaussians"}),
+        "%",
+        None,
+        "share of samples within 3 std of the emptiest mode",
     ),
     "share_of_modes_max": Metric(
-        frozenset({"toy_8gaussians"}), "%", None, "share of samples in the fullest mode"
+        frozenset({"toy_8gaussians"}),
+        "%",
+        None,
+        "share of samples within 3 std of the fullest mode",
     ),
     "conditional_variance": Metric(
         ALL, "", None, "mean over x of the variance of y given x, summed over coordinates"

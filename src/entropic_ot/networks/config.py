@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from entropic_ot.strict import at_least
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
@@ -18,3 +20,6 @@ class NetworkConfig:
     """Hidden layers (mlp) or number of resolutions."""
     patch: int = 1
     """Images are folded by this factor first: [c, h, w] -> [c patch^2, h / patch, w / patch]."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "width", "depth", "patch")

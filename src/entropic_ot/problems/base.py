@@ -66,6 +66,11 @@ class EOTProblem:
     @classmethod
     def from_arrays(cls, source: np.ndarray, target: np.ndarray, *, epsilon: float) -> EOTProblem:
         """The problem between two samples [n, *dim] and [m, *dim] (numpy arrays)."""
+        if source.shape[1:] != target.shape[1:]:
+            raise DataError(
+                f"from_arrays: found points of shape {source.shape[1:]} in the source and "
+                f"{target.shape[1:]} in the target, expected the same. Pass one row per point."
+            )
         return cls(ArrayDistribution(source), ArrayDistribution(target), epsilon)
 
 
@@ -94,7 +99,7 @@ class ArrayDistribution:
     def at(self, indices: torch.Tensor) -> Points:
         """Rows `indices` [n] (any order) as float32 on the device of `indices`."""
         if self._resident is None or self._resident.device != indices.device:
-            self._resident = torch.from_numpy(np.ascontiguousarray(self._array)).to(indices.device)
+            self._resident = torch.from_numpy(np.array(self._array)).to(indices.device)
         rows = self._resident[indices]
         return rows.float() / 127.5 - 1 if rows.dtype == torch.uint8 else rows.float()
 

@@ -1,0 +1,1 @@
+"""ENOT, EgNOT and the Sinkhorn baseline: no files, plots or arguments."""

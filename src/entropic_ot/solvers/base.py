@@ -23,6 +23,7 @@ class Solver(Protocol):
     """
 
     device: torch.device
+    epsilon: float
 
     def step(
         self, problem: EOTProblem, *, rng: torch.Generator, progress: float

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from entropic_ot.errors import ConfigError
 from entropic_ot.networks.config import NetworkConfig
+from entropic_ot.strict import at_least, positive, share, share_below_one
 
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -22,6 +24,8 @@ class ENOTConfig:
     """Network of f(t, x)."""
     potential: NetworkConfig = NetworkConfig(kind="mlp", width=256, depth=3)
     """Network of beta(y)."""
+    potential_scale: float = 1.0
+    """beta is the network times this; image energies are sums over pixels, so 100 or more there."""
     drift_form: Literal["velocity", "endpoint", "bounded_endpoint"] = "velocity"
     """What the network stands for: f itself, or an end point x1 with f = (x1 - x) / (1 - t).
 
@@ -48,6 +52,12 @@ class ENOTConfig:
     epsilon_ramp: float = 0.0
     """Share of the training in which epsilon rises linearly from 0 to its value."""
 
+    def __post_init__(self) -> None:
+        at_least(1, self, "num_euler_steps", "num_drift_steps", "batch_size")
+        positive(self, "drift_learning_rate", "potential_learning_rate")
+        share_below_one(self, "adam_beta1", "ema_decay")
+        share(self, "epsilon_ramp")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EgNOTConfig:
@@ -55,6 +65,8 @@ class EgNOTConfig:
 
     potential: NetworkConfig = NetworkConfig(kind="mlp", width=256, depth=3)
     """Network of g(y)."""
+    potential_scale: float = 1.0
+    """g is the network times this; image energies are sums over pixels, so 100 or more there."""
     num_langevin_steps: int = 10
     """Langevin steps of a training step."""
     num_test_langevin_steps: int = 300
@@ -78,6 +90,18 @@ class EgNOTConfig:
     ema_decay: float = 0.99
     """Decay of the averaged weights, which are the ones that are sampled."""
 
+    def __post_init__(self) -> None:
+        at_least(1, self, "num_langevin_steps", "num_test_langevin_steps")
+        at_least(1, self, "buffer_size", "batch_size")
+        positive(self, "step_size", "learning_rate")
+        share(self, "buffer_probability")
+        share_below_one(self, "adam_beta1", "ema_decay")
+        if self.chains == "replay" and self.buffer_size < self.batch_size:
+            raise ConfigError(
+                f"buffer_size: found {self.buffer_size}, expected at least "
+                f"batch_size = {self.batch_size}: the buffer holds the chains of a whole batch"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SinkhornConfig:
@@ -89,6 +113,10 @@ class SinkhornConfig:
     """Most Sinkhorn iterations."""
     tolerance: float = 1e-6
     """Stop when the marginals are met to this."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "num_points", "num_iterations")
+        positive(self, "tolerance")
 
 
 SolverConfig = ENOTConfig | EgNOTConfig | SinkhornConfig

@@ -74,7 +74,7 @@ class EgNOT:
     def g(self, y: Points) -> torch.Tensor:
         """The potential with the current weights, [batch] in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            return self.potential.module(y)
+            return self.config.potential_scale * self.potential.module(y)
 
     def langevin(self, x: Points, y0: Points, *, num_steps: int, rng: torch.Generator) -> Points:
         """Chains for pi_g(. | x) from y0 with the current weights, which get no gradient."""
@@ -149,6 +149,7 @@ class EgNOT:
         return y
 
     def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+        x = x.to(self.device, torch.float32)
         with self.potential.averaged():
             return self.langevin(
                 x,

@@ -97,7 +97,7 @@ class ENOT:
     def beta(self, y: Points) -> torch.Tensor:
         """The potential with the current weights, [batch] in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            return self.potential.module(y)
+            return self.config.potential_scale * self.potential.module(y)
 
     def step(
         self, problem: EOTProblem, *, rng: torch.Generator, progress: float
@@ -132,12 +132,14 @@ class ENOT:
     @torch.no_grad()
     def path(self, x: Points, *, rng: torch.Generator) -> torch.Tensor:
         """States of the SDE with the averaged weights, [num_euler_steps + 1, batch, *dim]."""
+        x = x.to(self.device, torch.float32)
         with self.drift.averaged():
             path = self.simulate(x, rng=rng, epsilon=self.epsilon, keep_states=True)
         return torch.stack(path.states)
 
     @torch.no_grad()
     def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+        x = x.to(self.device, torch.float32)
         with self.drift.averaged():
             return self.simulate(x, rng=rng, epsilon=self.epsilon).final
 

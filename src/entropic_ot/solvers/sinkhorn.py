@@ -85,7 +85,9 @@ class Sinkhorn:
         return {"model": {"target": self.target, "potential": self.potential}, "training": {}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.target, self.potential = state["model"]["target"], state["model"]["potential"]
+        model = state["model"]
+        self.target = model["target"].to(self.device)
+        self.potential = model["potential"].to(self.device)
 
 
 def _half_squared_distances(x: Points, y: Points) -> torch.Tensor:

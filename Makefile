@@ -1,0 +1,59 @@
+# Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: all smoke figures report test lint pytest setup dvc dvc-commit repro unlock clean-env help
+
+export PYTHON TORCH_INDEX PIP_ARGS
+ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
+# One worker for the workflow tests, which share a project, beside those for the rest.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadgroup
+
+all: setup ## the main job at the scale of params.yaml: data, training, tables, figures
+	@$(ENV) snakemake --cores 8 --resources gpu=1 all
+
+smoke: setup ## the same chain in about two minutes, results in results/smoke (numbers without meaning)
+	@$(ENV) snakemake --cores 8 --config scale=smoke -- all
+
+figures: setup ## only what the figures need
+	@$(ENV) snakemake --cores 8 -- figures
+
+report: setup ## one HTML file with all figures and tables: results/report.html
+	@$(ENV) snakemake --cores 8 --report results/report.html
+
+test: setup lint pytest ## every check there is: style, types, workflow, tests
+
+lint: setup
+	$(ENV) ruff check .
+	$(ENV) ruff format --check .
+	$(ENV) snakefmt --check Snakefile workflow/rules
+	$(ENV) mypy
+	$(ENV) snakemake --lint
+
+pytest: setup
+	$(ENV) python -m pytest $(PYTEST_ARGS)
+
+setup: ## build or update .venv and nothing else
+	@scripts/setup.sh
+
+repro: setup ## the same jobs, run and judged by DVC, one after another
+	@$(ENV) dvc repro
+
+dvc: setup ## regenerate dvc.yaml after a change of params.yaml's experiments or of the rules
+	@$(ENV) python workflow/scripts/snake2dvc.py
+
+dvc-commit: setup ## after `make all`: tell DVC about the results, so that `dvc push` shares them
+	@$(ENV) dvc commit --force && dvc status
+
+unlock: setup ## when Snakemake says that the folder is locked and no other Snakemake runs
+	@$(ENV) snakemake --unlock
+
+clean-env: ## delete .venv; the next command builds it anew
+	rm -rf .venv
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '%s\n' '' 'Variables, as in make all PYTHON=python3.12:' \
+	'  PYTHON       the Python 3.11 or 3.12 to build .venv with (default: the first one found)' \
+	'  TORCH_INDEX  package index to take torch and torchvision from. The public wheels bring several GB of CUDA' \
+	'               packages; on a machine without a GPU name the CPU index that the PyTorch site gives for pip' \
+	'  PIP_ARGS     options for every pip call, such as --index-url or --proxy'

@@ -1,0 +1,129 @@
+"""The import closure behind "editing a metric retrains nothing"."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from entropic_ot.experiments.sources import source_closure, write_source_lists
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A package with every kind of import in it."""
+    files = {
+        "pack/__init__.py": "",
+        "pack/a.py": "import pack.b\nimport os\n",
+        "pack/b.py": "from pack.sub import c\n",
+        "pack/sub/__init__.py": "",
+        "pack/sub/c.py": "from . import d\nfrom ..e import thing\n",
+        "pack/sub/d.py": "def f():\n    from pack.lazy import g\n    return g\n",
+        "pack/sub/never.py": "",
+        "pack/e.py": "thing = 1\n",
+        "pack/lazy.py": "import typing\nif typing.TYPE_CHECKING:\n    import pack.types\n",
+        "pack/types.py": "",
+        "pack/cycle1.py": "import pack.cycle2\n",
+        "pack/cycle2.py": "import pack.cycle1\n",
+        "pack/other.py": "import packed\nimport elsewhere.pack.e\n",
+        "pack/init/__init__.py": "from .inner import x\n",
+        "pack/init/inner.py": "x = 1\n",
+        "pack/uses_init.py": "from pack.init import x\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def names(root: Path, module: str) -> list[str]:
+    return [str(Path(f).relative_to(root)) for f in source_closure(module, root)]
+
+
+def test_follows_imports_of_all_kinds(root: Path) -> None:
+    assert names(root, "pack.a") == [
+        "pack/__init__.py",
+        "pack/a.py",
+        "pack/b.py",
+        "pack/e.py",
+        "pack/lazy.py",
+        "pack/sub/__init__.py",
+        "pack/sub/c.py",
+        "pack/sub/d.py",
+    ]
+
+
+def test_imports_of_a_package_itself_count(root: Path) -> None:
+    assert "pack/init/inner.py" in names(root, "pack.uses_init")
+
+
+def test_cycles_end(root: Path) -> None:
+    assert names(root, "pack.cycle1") == ["pack/__init__.py", "pack/cycle1.py", "pack/cycle2.py"]
+
+
+def test_other_packages_are_not_followed(root: Path) -> None:
+    assert names(root, "pack.other") == ["pack/__init__.py", "pack/other.py"]
+
+
+def test_edited_imports_are_seen(root: Path) -> None:
+    assert "pack/e.py" not in names(root, "pack.types")
+    (root / "pack/types.py").write_text("import pack.e  # now longer\n")
+    assert "pack/e.py" in names(root, "pack.types")
+
+
+def test_unknown_module(root: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"pack\.nothing"):
+        source_closure("pack.nothing", root)
+
+
+def test_paths_are_relative_to_the_working_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    assert source_closure("pack.types", root.name) == [
+        f"{root.name}/pack/__init__.py",
+        f"{root.name}/pack/types.py",
+    ]
+
+
+def test_lists_change_only_with_their_sources(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lists"
+    modules = {"first": "pack.a", "second": "pack.cycle1"}
+    files = write_source_lists(folder, modules, root)
+    assert [f.name for f in files] == ["first.txt", "second.txt"]
+    checked = subprocess.run(["sha256sum", "--check", "--quiet", str(files[0])], cwd=root)
+    assert checked.returncode == 0
+    before = {f: (f.read_text(), f.stat().st_mtime_ns) for f in files}
+    (root / "pack/e.py").write_text("thing = 2\n")
+    write_source_lists(folder, modules, root)
+    assert files[0].read_text() != before[files[0]][0]
+    assert (files[1].read_text(), files[1].stat().st_mtime_ns) == before[files[1]]
+    write_source_lists(folder, {"second": "pack.cycle1"}, root)
+    assert sorted(folder.iterdir()) == [files[1]]
+
+
+def test_training_does_not_depend_on_metrics_or_plots() -> None:
+    train = source_closure("entropic_ot.commands.train", REPOSITORY / "src")
+    parts = [Path(f).relative_to(REPOSITORY / "src/entropic_ot").as_posix() for f in train]
+    assert "solvers/enot.py" in parts
+    assert "cli.py" not in parts
+    assert "plotting.py" not in parts
+    assert not [p for p in parts if p.startswith("metrics/") and p not in METRICS_OF_TRAINING]
+
+
+# Names and units only, which params.yaml is checked against; no metric is computed there.
+METRICS_OF_TRAINING = ("metrics/__init__.py", "metrics/registry.py")
+
+
+def test_it_needs_no_torch() -> None:
+    """Snakemake reads these modules at every start."""
+    code = (
+        "import sys; import entropic_ot.experiments.sources, entropic_ot.experiments.params; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,191 @@
+"""Snakemake and DVC agree about what is up to date, whoever made, pulled or changed it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+from tiny_project import CHANGED_BRANCH, Project, jobs_in, num_steps_for_epsilon_1
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+
+CHANGED_STAGES = {
+    "configure",
+    "train-gaussian-d2-enot-eps1-seed0",
+    "sample-gaussian-d2-enot-eps1-seed0",
+    "evaluate-gaussian-d2-enot-eps1-seed0",
+    "table",
+    "figure-gaussian",
+    "figure-my_data",
+}
+RUN = "gaussian-d2/enot-eps1-seed0"
+
+
+def test_after_commit_nothing_is_to_do_in_both(committed: Project) -> None:
+    assert committed.reproduced() == []
+    assert committed.planned() == set()
+    assert committed.planned() == set()  # and the first look did not spoil anything
+
+
+def test_clone_and_pull_has_nothing_to_do_in_both(clone: Project) -> None:
+    clone.run("dvc", "pull")
+    assert clone.planned() == set()
+    assert clone.reproduced() == []
+    assert "Nothing to be done" in clone.snakemake()
+
+
+def test_clone_and_pull_then_dvc_first(clone: Project) -> None:
+    clone.run("dvc", "pull")
+    assert clone.reproduced() == []
+    assert clone.planned() == set()
+
+
+def test_one_epsilon_changed_reruns_its_branch_by_dvc(committed: Project) -> None:
+    committed.change_params(num_steps_for_epsilon_1(4))
+    assert set(committed.reproduced()) == CHANGED_STAGES
+    assert committed.reproduced() == []
+    assert committed.planned() == set()
+
+
+def test_notebook_changed_reruns_only_it_by_dvc(committed: Project) -> None:
+    path = committed / "workflow/notebooks/gaussian.py"
+    path.write_text(path.read_text() + "# %%\nprint(1)\n")
+    assert committed.reproduced() == ["figure-gaussian"]
+    assert committed.planned() == set()
+
+
+def test_run_by_snakemake_then_committed(committed: Project) -> None:
+    committed.change_params(num_steps_for_epsilon_1(4))
+    assert jobs_in(committed.snakemake()) == CHANGED_BRANCH
+    committed.run("dvc", "commit", "--force")
+    assert committed.reproduced() == []
+    assert committed.planned() == set()
+
+
+def test_params_edited_before_the_first_run(clone: Project) -> None:
+    """Pulled results have no records in Snakemake; a change must not slip through."""
+    clone.run("dvc", "pull")
+    clone.change_params(num_steps_for_epsilon_1(4))
+    assert clone.planned() == CHANGED_BRANCH
+    assert jobs_in(clone.snakemake()) == CHANGED_BRANCH
+    assert clone.planned() == set()
+
+
+def test_params_edited_and_edited_back(clone: Project) -> None:
+    """A, B, A without a run between: the pulled results of A are good."""
+    clone.run("dvc", "pull")
+    original = (clone / "params.yaml").read_text()
+    clone.change_params(num_steps_for_epsilon_1(4))
+    assert clone.planned() == CHANGED_BRANCH
+    (clone / "params.yaml").write_text(original)
+    assert clone.planned() == set()
+
+
+def test_params_edited_run_and_edited_back(committed: Project) -> None:
+    """A, B, run, A: the results are those of B."""
+    original = (committed / "params.yaml").read_text()
+    committed.change_params(num_steps_for_epsilon_1(4))
+    committed.snakemake()
+    (committed / "params.yaml").write_text(original)
+    assert committed.planned() == CHANGED_BRANCH
+    # The results of A are still in DVC's cache.
+    committed.run("dvc", "checkout", "--force")
+    assert committed.planned() == set()
+
+
+@pytest.mark.parametrize("with_records", [True, False])
+def test_tampered_output(committed: Project, clone: Project, with_records: bool) -> None:
+    """An output that is neither in dvc.lock nor made by Snakemake here is made again."""
+    project = committed if with_records else clone
+    if not with_records:
+        project.run("dvc", "pull")
+    metrics = project / f"results/smoke/metrics/{RUN}.json"
+    metrics.write_text(metrics.read_text().replace("0", "1"))
+    expected = {job for job in CHANGED_BRANCH if not job.startswith(("training", "sampling"))}
+    assert project.planned() == expected
+
+
+def test_partial_pull(clone: Project) -> None:
+    """Tables and figures without the trained runs behind them are up to date all the same."""
+    stages = ["table", "figure-gaussian", "figure-my_data"]
+    clone.run("dvc", "pull", *stages)
+    assert not (clone / f"results/smoke/runs/{RUN}").exists()
+    assert clone.planned() == set()
+    clone.change_params(num_steps_for_epsilon_1(4))
+    jobs = clone.planned()
+    assert jobs >= CHANGED_BRANCH
+    # The other runs' metrics were not pulled and are needed for the table, their trainings are not
+    # told apart from missing ones: what is missing is made, nothing else.
+    (clone / "params.yaml").write_text(clone.run("git", "show", "HEAD:params.yaml"))
+    assert clone.planned() == set()
+
+
+def test_git_revert_and_dvc_checkout(committed: Project) -> None:
+    committed.change_params(num_steps_for_epsilon_1(4))
+    committed.snakemake()
+    committed.run("dvc", "commit", "--force")
+    committed.git("commit", "--quiet", "--all", "--message", "Four steps")
+    committed.git("revert", "--no-edit", "HEAD")
+    committed.run("dvc", "checkout", "--force")
+    assert committed.planned() == set()
+    assert committed.reproduced() == []
+
+
+def test_checkout_of_other_results_without_their_params(committed: Project) -> None:
+    """dvc.lock and params.yaml of different commits: the results in place are not those wanted."""
+    committed.change_params(num_steps_for_epsilon_1(4))
+    committed.snakemake()
+    committed.run("dvc", "commit", "--force")
+    committed.git("commit", "--quiet", "--all", "--message", "Four steps")
+    committed.run("git", "checkout", "HEAD~1", "--", "params.yaml")
+    assert committed.planned() == CHANGED_BRANCH
+
+
+def test_source_edited_before_the_first_run(clone: Project) -> None:
+    clone.run("dvc", "pull")
+    path = clone / "src/entropic_ot/experiments/tables.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+    jobs = {job.split()[0] for job in clone.planned()}
+    assert "making" in jobs
+    assert not jobs & {"preparing", "training", "sampling"}
+
+
+def test_rule_edited_before_the_first_run(clone: Project) -> None:
+    """The text of a command counts too."""
+    clone.run("dvc", "pull")
+    path = clone / "workflow/rules/evaluate.smk"
+    text = path.read_text()
+    assert "entropic-ot table --out" in text
+    path.write_text(text.replace("entropic-ot table --out", "entropic-ot  table --out"))
+    assert clone.planned() == {"making the tables", "drawing gaussian", "drawing my_data"}
+
+
+def test_snakemake_records_lost(committed: Project) -> None:
+    shutil.rmtree(committed / ".snakemake")
+    assert committed.planned() == set()
+
+
+def test_metrics_and_params_are_shown(committed: Project) -> None:
+    assert "bw_uvp" in committed.run("dvc", "metrics", "show")
+    committed.change_params(num_steps_for_epsilon_1(4))
+    assert "num_steps" in committed.run("dvc", "params", "diff")
+
+
+def test_experiment_changes_params_on_the_command_line(committed: Project) -> None:
+    """`dvc exp run -S` reaches the jobs, though they read resolved files only."""
+    key = "params.yaml:scales.smoke.experiments.gaussian.methods.enot.num_steps=5"
+    output = committed.run("dvc", "exp", "run", "--set-param", key)
+    assert "Running stage 'train-gaussian-d2-enot-eps1-seed0'" in output
+    assert "Running stage 'train-my_data" not in output
+
+
+def remove_figures(params: dict[str, Any]) -> None:
+    params["figures"].pop("my_data")
+
+
+def test_dvc_yaml_out_of_date_is_seen(committed: Project) -> None:
+    check = ("python", "workflow/scripts/snake2dvc.py", "--check")
+    committed.run(*check)
+    committed.change_params(remove_figures)
+    assert "make dvc" in committed.run(*check, ok=False)

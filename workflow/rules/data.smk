@@ -1,0 +1,87 @@
+# From public files to memory-mapped arrays. Prepared data is shared by all scales: the name of a
+# data set tells every setting that its files depend on.
+
+
+rule fetch_mnist:
+    # No sources among the inputs: files that are checked by their sha256 do not become stale.
+    output:
+        paths.MNIST_SOURCE,
+    log:
+        "data/logs/fetch_mnist.log",
+    benchmark:
+        "data/benchmarks/fetch_mnist.tsv"
+    retries: 2
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=1000,
+        runtime=60,
+    message:
+        "fetching MNIST"
+    shell:
+        "(entropic-ot fetch mnist --out {output}) 2>&1 | tee {log}"
+
+
+rule fetch_msci:
+    # update(): what is there already, perhaps put there by hand, is not deleted first.
+    output:
+        update(expand(str(paths.msci_file("{{dim}}", "{day}")), day=(2, 3, 4, 7))),
+    log:
+        "data/logs/fetch_msci-{dim}.log",
+    benchmark:
+        "data/benchmarks/fetch_msci-{dim}.tsv"
+    retries: 2
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=1000,
+        runtime=60,
+    params:
+        out=subpath(output[0], parent=True),
+    message:
+        "fetching the single-cell data, {wildcards.dim} components"
+    shell:
+        "(entropic-ot fetch msci --dim {wildcards.dim} --out {params.out}) 2>&1 | tee {log}"
+
+
+rule prepare:
+    input:
+        sources=sources("prepare"),
+        raw=lambda w: [
+            files_of(path) for path in paths.raw_files(PARAMS.datasets[w.dataset])
+        ],
+    output:
+        multiext(
+            f"{paths.PREPARED}/{{dataset}}/",
+            source_train="source_train.npy",
+            source_test="source_test.npy",
+            target_train="target_train.npy",
+            target_test="target_test.npy",
+            meta="meta.json",
+        ),
+    log:
+        "data/logs/prepare-{dataset}.log",
+    benchmark:
+        "data/benchmarks/prepare-{dataset}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        out=subpath(output.meta, parent=True),
+        # A Path, which Snakemake does not record, and no input: the file lies with the results of
+        # one scale, but the data set's name says all that is in it, and a change of scale must not
+        # prepare the data anew. (snake2dvc.py makes it a dependency of the DVC stage.)
+        config=lambda w: LAYOUT.data_config(w.dataset),
+    message:
+        "preparing {wildcards.dataset}"
+    shell:
+        "(entropic-ot prepare --config {params.config}"
+        " --out {params.out}) 2>&1 | tee {log}"

@@ -1,0 +1,97 @@
+# From trained runs to samples, metrics and tables.
+
+
+rule sample:
+    input:
+        sources=sources("sample"),
+        config=LAYOUT.run_config("{case}", "{run}"),
+        evaluation=LAYOUT.evaluation_config("{case}"),
+        data=run_data,
+        checkpoint=rules.train.output.checkpoint,
+    output:
+        LAYOUT.samples("{case}", "{run}"),
+    log:
+        log_path("sample", "{case}/{run}"),
+    benchmark:
+        benchmark_path("sample", "{case}/{run}")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        gpu=gpu_if_present,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        run=subpath(input.checkpoint, parent=True),
+    message:
+        "sampling {wildcards.case} {wildcards.run}"
+    shell:
+        "(entropic-ot sample --config {input.config}"
+        " --evaluation {input.evaluation} --run {params.run} --out {output}) 2>&1 | tee {log}"
+
+
+rule evaluate:
+    input:
+        sources=sources("evaluate"),
+        config=LAYOUT.run_config("{case}", "{run}"),
+        evaluation=LAYOUT.evaluation_config("{case}"),
+        data=run_data,
+        checkpoint=rules.train.output.checkpoint,
+        provenance=rules.train.output.provenance,
+        samples=rules.sample.output,
+        classifier=lambda w: (
+            rules.classifier.output.model if run_of(w).needs_classifier else []
+        ),
+    output:
+        LAYOUT.metrics("{case}", "{run}"),
+    log:
+        log_path("evaluate", "{case}/{run}"),
+    benchmark:
+        benchmark_path("evaluate", "{case}/{run}")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        run=subpath(input.checkpoint, parent=True),
+    message:
+        "evaluating {wildcards.case} {wildcards.run}"
+    shell:
+        "(entropic-ot evaluate --config {input.config}"
+        " --evaluation {input.evaluation} --run {params.run} --samples {input.samples}"
+        " --out {output}) 2>&1 | tee {log}"
+
+
+rule table:
+    input:
+        sources=sources("table"),
+        metrics=[LAYOUT.metrics(run.case, run.name) for run in PARAMS.runs],
+    output:
+        csv=LAYOUT.tables / "metrics.csv",
+        markdown=report(
+            LAYOUT.tables / "metrics.md",
+            caption="../report/table.rst",
+            category="Tables",
+        ),
+        json=LAYOUT.tables / "metrics.json",
+    log:
+        log_path("table"),
+    benchmark:
+        benchmark_path("table")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        out=subpath(output.csv, parent=True),
+    message:
+        "making the tables"
+    shell:
+        "(entropic-ot table --out {params.out} {input.metrics})" " 2>&1 | tee {log}"

@@ -1,0 +1,57 @@
+# Notebooks turn samples and tables into figures; they compute nothing that a table would show.
+
+
+rule figure:
+    input:
+        sources=sources("plotting"),
+        script="workflow/scripts/run_notebook.py",
+        notebook="workflow/notebooks/{figure}.py",
+        metrics=rules.table.output.csv,
+        samples=lambda w: [
+            LAYOUT.samples(run.case, run.name) for run in PARAMS.figures[w.figure]
+        ],
+    output:
+        png=report(
+            LAYOUT.figures / "{figure}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory="{figure}",
+            labels={"figure": "{figure}", "file": "picture"},
+        ),
+        pdf=LAYOUT.figures / "{figure}.pdf",
+        notebook=LAYOUT.notebooks / "{figure}.ipynb",
+        html=report(
+            LAYOUT.notebooks / "{figure}.html",
+            caption="../report/notebook.rst",
+            category="Figures",
+            subcategory="{figure}",
+            labels={"figure": "{figure}", "file": "notebook"},
+        ),
+    log:
+        log_path("figure", "{figure}"),
+    benchmark:
+        benchmark_path("figure", "{figure}")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        scale=SCALE,
+        prefix=str(LAYOUT.figures / "{figure}"),
+    message:
+        "drawing {wildcards.figure}"
+    shell:
+        "(python {input.script} {input.notebook}"
+        " --notebook {output.notebook} --html {output.html} --scale {params.scale}"
+        " --metrics {input.metrics} --out {params.prefix} --samples {input.samples})"
+        " 2>&1 | tee {log}"
+
+
+rule figures:
+    input:
+        expand(rules.figure.output, figure=PARAMS.figures),
+    message:
+        f"all figures are made: see {LAYOUT.figures}"

@@ -1,0 +1,124 @@
+"""Execute a notebook that is kept as a .py file (jupytext) and write it as .ipynb and as HTML.
+
+The result is the same, byte for byte, whenever the notebook and what it reads are the same: times,
+random cell ids, memory addresses and the names of temporary files are taken out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+from nbconvert import HTMLExporter
+from traitlets.config import Config
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
+# The path of a Unix socket may have 107 characters.
+_LONGEST_SOCKET_FOLDER = 90
+_CELL_FILE = re.compile(r"/\S*/ipykernel_\d+/\d+\.py")
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take out of an executed notebook all that differs from run to run; changes it in place."""
+    notebook.metadata.pop("papermill", None)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = _normalised_text(output["text"])
+            for kind, content in output.get("data", {}).items():
+                if kind.startswith("text/") and isinstance(content, str):
+                    output["data"][kind] = _normalised_text(content)
+    return notebook
+
+
+def _normalised_text(text: str) -> str:
+    return _CELL_FILE.sub("cell", _ADDRESS.sub(">", text))
+
+
+def run(source: Path, executed: Path, html: Path, parameters: dict[str, object]) -> None:
+    """Execute `source` with `parameters`; both files appear only when all of it went well."""
+    temporary = executed.with_suffix(".tmp.ipynb")
+    try:
+        nbformat.write(_with_kernel(jupytext.read(source)), temporary)
+        with _kernel_settings() as settings:
+            papermill.execute_notebook(
+                temporary,
+                temporary,
+                parameters,
+                cwd=os.getcwd(),
+                progress_bar=False,
+                config=settings,
+            )
+        notebook = normalise(nbformat.read(temporary, as_version=4))
+        # Nothing is loaded from the network when the page is read.
+        exporter = HTMLExporter(require_js_url="", mathjax_url="")
+        page, _ = exporter.from_notebook_node(
+            notebook, resources={"metadata": {"name": executed.stem}}
+        )
+        html.write_text(page)
+        nbformat.write(notebook, temporary)
+        temporary.replace(executed)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _kernel_settings() -> Iterator[Config]:
+    """A kernel that neither depends on this user's IPython nor meets other kernels.
+
+    It talks through sockets in a folder of its own: notebooks that start at the same time have
+    been seen to choose the same TCP port, after which one waits for ever.
+    """
+    folder = tempfile.mkdtemp(prefix="eot-")
+    if len(folder) > _LONGEST_SOCKET_FOLDER:
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="eot-", dir="/tmp")
+    os.environ["IPYTHONDIR"] = folder
+    os.environ["SOURCE_DATE_EPOCH"] = "0"  # the date that Matplotlib writes into a PDF
+    try:
+        yield Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_kernel(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The kernel of this environment, whatever the notebook's author had."""
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    return notebook
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("source", type=Path, help="the notebook, a .py file in percent format")
+    parser.add_argument("--notebook", type=Path, required=True, help="the executed notebook")
+    parser.add_argument("--html", type=Path, required=True, help="the same as a page")
+    # The parameters that every figure notebook has in its cell tagged `parameters`.
+    parser.add_argument("--scale", required=True)
+    parser.add_argument("--metrics", required=True, help="metrics.csv")
+    parser.add_argument("--out", required=True, help="path of the figure without its ending")
+    parser.add_argument("--samples", nargs="*", default=[], help="sample files")
+    arguments = parser.parse_args()
+    for folder in (arguments.notebook.parent, arguments.html.parent, Path(arguments.out).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    parameters = {name: getattr(arguments, name) for name in ("scale", "metrics", "out", "samples")}
+    run(arguments.source, arguments.notebook, arguments.html, parameters)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The state of the working folder that the Snakefile looks after when it is read and when it ends.
+
+* Who else is here: every Snakemake process holds a shared lock on a file for as long as it lives,
+  so "no other process" can be told for certain. Locks that a killed Snakemake left are then
+  removed, and the resolved parameters are never rewritten below running jobs.
+* Whether DVC, or anything else, changed outputs since Snakemake last looked: then sync.py rebuilds
+  Snakemake's records from dvc.lock.
+* What failed, in a few lines at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from entropic_ot.experiments.params import Params
+
+STATE = Path(".snakemake")
+LOCKS = STATE / "locks"
+PRESENCE = STATE / "presence.lock"
+STAMP = STATE / "dvc-stamp.json"
+DVC_LOCK = Path("dvc.lock")
+
+# Set by sync.py and snake2dvc.py, which read the Snakefile only to see its jobs.
+FOR_RECORDS = "EOT_SNAKEFILE_FOR_RECORDS"
+# Cases that snake2dvc.py leaves out although their data is here, joined by commas.
+WITHOUT_CASES = "EOT_WITHOUT_CASES"
+
+_presence: int | None = None  # the file descriptor; the lock lasts as long as it is open
+
+
+def is_parsed_for_records() -> bool:
+    return FOR_RECORDS in os.environ
+
+
+def is_dvc_stage() -> bool:
+    """Whether a stage of DVC runs this Snakemake: then DVC alone decides what is stale."""
+    return "DVC_STAGE" in os.environ
+
+
+def use_this_checkout() -> None:
+    """Let jobs run the sources of this folder in the environment that Snakemake itself runs in.
+
+    The sources of this folder are what rules list as their inputs; and a job finds `entropic-ot`
+    whether or not the environment was activated.
+    """
+    _put_first("PYTHONPATH", Path("src").resolve())
+    _put_first("PATH", Path(sys.executable).parent)
+
+
+def _put_first(variable: str, folder: Path) -> None:
+    others = [p for p in os.environ.get(variable, "").split(os.pathsep) if p and p != str(folder)]
+    os.environ[variable] = os.pathsep.join([str(folder), *others])
+
+
+def has_gpu() -> bool:
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def num_processors() -> int:
+    """Processors that this process may use (fewer than the machine has in a container or a job)."""
+    return len(os.sched_getaffinity(0))
+
+
+def restricted(params: Params) -> Params:
+    """`params` without the cases that snake2dvc.py wants left out."""
+    without = set(filter(None, os.environ.get(WITHOUT_CASES, "").split(",")))
+    if not without:
+        return params
+    runs = [run for run in params.runs if run.case not in without]
+    return dataclasses.replace(params, runs=runs)
+
+
+# --------------------------------------------------------------------------------------------------
+# Who else is here
+
+
+def enter() -> None:
+    """Announce this process, and remove the locks of a Snakemake that was killed."""
+    global _presence
+    if _presence is not None:
+        return
+    STATE.mkdir(exist_ok=True)
+    _presence = os.open(PRESENCE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(_presence, fcntl.LOCK_SH)
+        fcntl.flock(_presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return  # another one is alive, or this file system has no locks: nothing is certain
+    if not is_free():
+        shutil.rmtree(LOCKS)
+        print("Removed the locks of a Snakemake that was killed; going on.", file=sys.stderr)
+    fcntl.flock(_presence, fcntl.LOCK_SH)
+
+
+def is_free() -> bool:
+    """Whether no Snakemake has its jobs running here (Snakemake's own locks say so)."""
+    return not any(LOCKS.glob("*.lock"))
+
+
+# --------------------------------------------------------------------------------------------------
+# In step with DVC
+
+
+def sync_with_dvc() -> None:
+    """Rebuild the records from dvc.lock if something else changed dvc.lock or its outputs."""
+    if not DVC_LOCK.exists() or not Path(".dvc").is_dir() or not Path(".git").exists():
+        return
+    if importlib.util.find_spec("dvc") is None or _read_stamp() == _current_stamp():
+        return
+    script = Path(__file__).with_name("sync.py")
+    if subprocess.run([sys.executable, str(script)]).returncode != 0:
+        sys.exit(
+            f"{script.name} failed (see above), so what is up to date is not known. "
+            "`dvc status` and `dvc checkout` may tell more; without dvc.lock it is not needed."
+        )
+
+
+def remember_outputs() -> None:
+    """Note the outputs as they are now, as made or judged by Snakemake."""
+    if DVC_LOCK.exists():
+        temporary = STAMP.with_suffix(".tmp")
+        temporary.write_text(json.dumps(_current_stamp()))
+        temporary.replace(STAMP)
+
+
+def _read_stamp() -> object:
+    try:
+        return json.loads(STAMP.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _current_stamp() -> dict[str, object]:
+    """dvc.lock's hash and, for each of its outputs, time and size: as JSON gives them back."""
+    contents = DVC_LOCK.read_bytes()
+    digest = hashlib.sha256(contents).hexdigest()
+    known = _read_stamp()
+    if isinstance(known, dict) and known.get("lock") == digest:
+        outputs: Iterable[str] = known["outputs"]
+    else:
+        stages = (yaml.load(contents, yaml.CSafeLoader) or {}).get("stages", {})
+        outputs = sorted(out["path"] for stage in stages.values() for out in stage.get("outs", ()))
+    return {"lock": digest, "outputs": {out: _time_and_size(out) for out in outputs}}
+
+
+def _time_and_size(path: str) -> list[int] | None:
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return [stat.st_mtime_ns, stat.st_size]
+
+
+# --------------------------------------------------------------------------------------------------
+# What failed
+
+
+def failed_jobs(log: str) -> list[tuple[str, str]]:
+    """(rule, log file of the job) for every job that failed, from the text of Snakemake's log."""
+    failed: dict[tuple[str, str], None] = {}
+    for part in re.split(r"^\s*Error in rule ", log, flags=re.MULTILINE)[1:]:
+        rule = part.partition(":")[0]
+        match = re.search(r"^\s+log: (.*?)(?: \(check log file.*)?$", part, flags=re.MULTILINE)
+        job_log = match.group(1) if match else ""
+        failed[rule, job_log] = None
+    return list(failed)
+
+
+def report_failures(snakemake_logs: list[str]) -> None:
+    """Say on stderr what failed and why, where to read more, and how to go on."""
+    logs = [Path(log) for log in snakemake_logs if Path(log).is_file()]
+    failed = failed_jobs("\n".join(log.read_text(errors="replace") for log in logs))
+    lines = [f"FAILED: {len(failed)} job{'s' if len(failed) != 1 else ''}"]
+    for rule, job_log in failed:
+        lines.append(f"  {rule}: {job_log or 'see above'}")
+        lines += [f"    | {line}" for line in _last_lines(job_log)]
+    lines += [
+        "The same command again goes on from here: what is finished stays, and a training",
+        "continues from its last checkpoint.",
+    ]
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _last_lines(path: str, count: int = 3) -> list[str]:
+    try:
+        text = Path(path).read_text(errors="replace")
+    except (OSError, ValueError):
+        return []
+    return [line for line in text.replace("\r", "\n").splitlines() if line.strip()][-count:]

@@ -1,0 +1,40 @@
+"""Write the lists of sources that rules depend on: results/sources/<command>.txt.
+
+Snakemake does this whenever it starts, DVC by a stage of its own. Editing a file changes the lists
+that name it, and so makes exactly those commands' results stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path("src").resolve()))
+
+from entropic_ot.experiments.sources import source_closure, write_source_lists
+
+FOLDER = Path("results/sources")
+# fetch is not among them: a file that is known by its hash does not become stale.
+COMMANDS = ("configure", "prepare", "classifier", "train", "sample", "evaluate", "table")
+MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
+    "plotting": "entropic_ot.plotting"
+}
+
+
+def list_path(name: str) -> Path:
+    """The list of one command's sources; KeyError for a name that is not among MODULES."""
+    MODULES[name]
+    return FOLDER / f"{name}.txt"
+
+
+def write_lists() -> list[Path]:
+    return write_source_lists(FOLDER, MODULES)
+
+
+def all_sources() -> list[str]:
+    """Every file that stands in one of the lists."""
+    return sorted({file for module in MODULES.values() for file in source_closure(module)})
+
+
+if __name__ == "__main__":
+    write_lists()

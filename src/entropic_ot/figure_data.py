@@ -272,17 +272,18 @@ def comparison_table(
         }
         found = {method: values for method, values in found.items() if any(values)}
         best = [
-            min((v[k].value for v in found.values() if v[k]), default=None)  # type: ignore[union-attr]
-            for k in range(len(metrics))
+            min((v.value for v in column if v and math.isfinite(v.value)), default=None)
+            for column in zip(*found.values(), strict=True)
         ]
-        starts.append(len(cells))
+        if found:
+            starts.append(len(cells))
         for number, (method, values) in enumerate(found.items()):
             line = [Cell(f"{epsilon:g}" if number == 0 else ""), _method_cell(method)]
             for value, smallest in zip(values, best, strict=True):
                 bold = value is not None and value.value == smallest and len(found) > 1
                 line.append(Cell("–" if value is None else str(value), bold=bold))
-                known = value is not None and value.floor is not None
-                line.append(Cell(f"{value.floor:.3g}" if known else "–", colour="#777777"))  # type: ignore[union-attr]
+                floor = None if value is None else value.floor
+                line.append(Cell("–" if floor is None else f"{floor:.3g}", colour="#777777"))
             seconds = next(v.train_seconds for v in values if v is not None)
             cells.append([*line, Cell(_seconds(seconds))])
     return cells, starts

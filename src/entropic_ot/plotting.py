@@ -47,8 +47,9 @@ SOURCE_COLOUR, TARGET_COLOUR, TEXT_COLOUR, FLOOR_COLOUR = "#4D4D4D", "#C4C4C4", 
 CLOUD_COLOURS = ("#882255", "#332288", "#A07400", "#1A1A1A", "#CC6677", "#666633")
 """Of the conditional samples, one for each source point: not the colour of a method."""
 
-NUM_DOTS, NUM_TRAJECTORIES, NUM_CLOUDS, DOTS_PER_CLOUD = 2000, 48, 4, 150
+NUM_DOTS, NUM_TRAJECTORIES, NUM_CLOUDS, DOTS_PER_CLOUD = 1500, 48, 4, 150
 FLOOR_DASHES = (0, (3, 1.5))
+LEGEND_ENTRY_INCHES = 1.2
 DPI = 200
 
 
@@ -64,6 +65,7 @@ def method_style(method: str) -> MethodStyle:
 
 
 def epsilon_label(epsilon: float) -> str:
+    """The heading of a column: ε = 0.1."""
     return rf"$\varepsilon = {epsilon:g}$"
 
 
@@ -119,7 +121,8 @@ def new_panels_with_side(
         raise ValueError(f"panels: found {num_rows} x {num_columns}, expected at least 1 x 1")
     widths = [1.3 * size, size * num_columns + 0.45]
     figure = new_figure(sum(widths), size * num_rows + 0.6)
-    side, main = figure.subfigures(1, 2, width_ratios=widths)
+    grid = figure.add_gridspec(1, 2, width_ratios=widths)
+    side, main = (figure.add_subfigure(cell) for cell in (grid[0], grid[1]))
     return (
         figure,
         side.subplots(num_rows, 1, squeeze=False)[:, 0],
@@ -165,15 +168,18 @@ def row_label(ax: Axes, text: str, colour: str = TEXT_COLOUR, *, pad: float = 8)
 def legend_below(
     figure: Figure, methods: Iterable[str], *, data: bool = True, floor: str | None = None
 ) -> None:
-    """What the colours mean, in one line under all panels; `floor` is the dashes' name."""
+    """What the colours mean, under all panels; `floor` is the dashes' name."""
     marks = [("source", SOURCE_COLOUR, "o"), ("target", TARGET_COLOUR, "o")] if data else []
     marks += [(s.label, s.colour, s.marker) for s in map(method_style, methods)]
     handles = [Line2D([], [], ls="", marker=m, ms=5, c=c, label=label) for label, c, m in marks]
     if floor:
         handles.append(Line2D([], [], c=FLOOR_COLOUR, lw=1, ls=FLOOR_DASHES, label=floor))
     if handles:
+        fitting = max(1, int(figure.get_figwidth() / LEGEND_ENTRY_INCHES))
+        rows = math.ceil(len(handles) / fitting)
         figure.legend(
-            handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.4,
+            handles=handles, loc="outside lower center", handletextpad=0.4,
+            ncols=math.ceil(len(handles) / rows),
             columnspacing=1.6, fontsize=9.5,
         )  # fmt: skip
 
@@ -238,18 +244,21 @@ def dots(
     """A cloud of points, thinned to NUM_DOTS."""
     shown = thin(points_2d(label or "points", points), NUM_DOTS)
     ax.scatter(
-        shown[:, 0],
-        shown[:, 1], s=size, c=colour, alpha=alpha, linewidths=0, rasterized=True, label=label,
-        zorder=zorder,
+        shown[:, 0], shown[:, 1], s=size, c=colour, alpha=alpha, linewidths=0, rasterized=True,
+        label=label, zorder=zorder,
     )  # fmt: skip
 
 
 def source_and_target(ax: Axes, x: Array, target: Array, limits: Limits) -> None:
-    """The two data sets of a problem; the target lies above."""
+    """The two data sets of a problem, dot by dot in random order: neither hides the other."""
     plane(ax, limits)
-    dots(ax, x, SOURCE_COLOUR, label="source", alpha=0.45)
-    dots(ax, target, "white", size=7, alpha=0.9)
-    dots(ax, target, "#B0B0B0", label="target", alpha=1, zorder=3)
+    parts = [thin(points_2d(n, p), NUM_DOTS) for n, p in (("x", x), ("target", target))]
+    colours = np.repeat([SOURCE_COLOUR, TARGET_COLOUR], [len(part) for part in parts])
+    order = np.random.default_rng(0).permutation(len(colours))
+    points = np.concatenate(parts)[order]
+    ax.scatter(
+        points[:, 0], points[:, 1], s=4, c=list(colours[order]), linewidths=0, rasterized=True
+    )
 
 
 def fitted_samples(
@@ -299,14 +308,9 @@ def trajectories(
     ax.plot(shown[:, :, 0], shown[:, :, 1], color=colour, lw=0.6, alpha=0.75, zorder=3)
     ax.scatter(shown[0, :, 0], shown[0, :, 1], s=6, c=SOURCE_COLOUR, linewidths=0, zorder=4)
     ax.scatter(
-        shown[-1, :, 0],
-        shown[-1, :, 1],
-        s=7,
-        c=colour,
-        edgecolors="white",
-        linewidths=0.3,
+        shown[-1, :, 0], shown[-1, :, 1], s=7, c=colour, edgecolors="white", linewidths=0.3,
         zorder=5,
-    )
+    )  # fmt: skip
 
 
 def conditional_clouds(ax: Axes, x: Array, samples: Array, *, count: int = NUM_CLOUDS) -> None:
@@ -392,7 +396,7 @@ def metric_by_epsilon(
             [p.value for p in ordered],
             yerr=[p.half_width for p in ordered] if any(p.half_width for p in ordered) else None,
             color=style.colour, marker=style.marker, ms=4.5, lw=0.7, capsize=2, zorder=3,
-            label=style.label, mec="white", mew=0.4, clip_on=False,
+            label=style.label, mec="white", mew=0.4,
         )  # fmt: skip
     if floors:
         at = [epsilons.index(epsilon) for epsilon in floors]
@@ -402,7 +406,8 @@ def metric_by_epsilon(
         )  # fmt: skip
     values = [p.value for p in points] + list(floors.values())
     if log and all(value > 0 for value in values if math.isfinite(value)):
-        _log_axis(ax, [value for value in values if math.isfinite(value)])
+        tops = [point.value + point.half_width for point in points]
+        _log_axis(ax, [value for value in values + tops if math.isfinite(value)])
     else:
         ax.axhline(0, color="#BBBBBB", lw=0.5, zorder=0)
     ax.set_xticks(range(len(epsilons)), [f"{epsilon:g}" for epsilon in epsilons])
@@ -442,17 +447,19 @@ def bars(
     """(method, name below the bar) -> (value, half-width of its interval), and a line to beat."""
     if not values:
         return message(ax, f"no values of\n{label}")
-    heights = [value for value, _ in values.values()]
-    top = max([h for h in heights if math.isfinite(h)] + [reference or 0.0, 1e-9])
+    heights = [value for value, _ in values.values() if math.isfinite(value)]
+    top = max([*heights, reference or 0.0, 1e-9])
     for at, ((method, _), (value, half_width)) in enumerate(values.items()):
         ax.bar(
             at, value, yerr=half_width or None, color=method_style(method).colour, width=0.62,
             capsize=3, error_kw={"lw": 0.8}, zorder=2,
         )  # fmt: skip
+        # At the foot of the bar, away from the line; above bars that are too short for it.
+        inside = math.isfinite(value) and value > 0.15 * top
+        height = 0.03 * top if inside or not value > 0 else value + half_width + 0.02 * top
         ax.text(
-            at, max(value + half_width, 0) + 0.02 * top if math.isfinite(value) else 0,
-            f"{value:.3g}", ha="center", va="bottom", fontsize=9, zorder=4,
-            bbox={"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8},
+            at, height, f"{value:.3g}", ha="center", va="bottom", zorder=4,
+            color="white" if inside else TEXT_COLOUR,
         )  # fmt: skip
     if reference is not None:
         text = f"{reference_label}: {reference:.3g}"

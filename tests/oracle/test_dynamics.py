@@ -51,9 +51,7 @@ def test_langevin_leaves_its_start_alone_and_repeats_with_its_generator() -> Non
     y0 = torch.ones(4, 2)
 
     def run(seed: int) -> torch.Tensor:
-        return unadjusted_langevin(
-            lambda y: -y, y0, step_size=0.1, num_steps=3, rng=make_rng(seed)
-        )
+        return unadjusted_langevin(lambda y: -y, y0, step_size=0.1, num_steps=3, rng=make_rng(seed))
 
     first = run(0)
     assert torch.equal(y0, torch.ones(4, 2))

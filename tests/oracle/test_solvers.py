@@ -192,9 +192,7 @@ def test_enots_gradients_are_those_of_the_maximin_objective(changes: dict[str, A
 
 def test_enots_updates_lower_the_drifts_loss_and_raise_the_potentials_gap() -> None:
     problem = tiny_problem(epsilon=0.7)
-    config = dataclasses.replace(
-        ENOT_TINY, drift_learning_rate=1e-3, potential_learning_rate=1e-3
-    )
+    config = dataclasses.replace(ENOT_TINY, drift_learning_rate=1e-3, potential_learning_rate=1e-3)
     solver = ENOT((2,), config, epsilon=0.7, seed=3)
     rng = make_rng(4)
     state = rng.get_state()
@@ -208,7 +206,7 @@ def test_enots_updates_lower_the_drifts_loss_and_raise_the_potentials_gap() -> N
 
 def test_enot_ramps_epsilon_up_during_training() -> None:
     class Recorded(ENOT):
-        seen: list[float]  # noqa: RUF012 - set per instance below
+        seen: list[float]
 
         def simulate(self, x0: torch.Tensor, **options: Any) -> Any:
             self.seen.append(options["epsilon"])
@@ -330,6 +328,8 @@ def test_egnots_gradient_is_that_of_the_weak_dual() -> None:
 class Quadratic(nn.Module):
     """g(y) = 1/2 y^T H y."""
 
+    matrix: torch.Tensor
+
     def __init__(self, matrix: np.ndarray) -> None:
         super().__init__()
         self.register_buffer("matrix", torch.from_numpy(matrix).float())
@@ -386,7 +386,7 @@ def test_egnot_samples_come_from_the_averaged_weights() -> None:
 
 
 def test_egnot_refuses_epsilon_zero() -> None:
-    with pytest.raises(ConfigError, match="epsilon: found 0 for EgNOT.*ENOT"):
+    with pytest.raises(ConfigError, match=r"epsilon: found 0 for EgNOT.*ENOT"):
         EgNOT((2,), epsilon=0)
 
 
@@ -408,6 +408,7 @@ def test_replay_chains_go_on_near_their_own_source_points() -> None:
         solver.step(problem, rng=rng, progress=0.0)
         assert isinstance(solver.chains, ReplayBuffer)
         assert solver.chains.filled == min((step + 1) * n, 3 * n)
+    assert isinstance(solver.chains, ReplayBuffer)
     distances = (solver.chains.y - solver.chains.x).norm(dim=1)
     assert float(distances.max()) < 5  # sqrt(2 eps) = 0.14, and a weak potential
 
@@ -451,7 +452,7 @@ def test_persistent_chains_need_a_finite_source() -> None:
     config = dataclasses.replace(EGNOT_TINY, chains="persistent")
     solver = EgNOT((2,), config, epsilon=0.1)
     problem = EOTProblem(StandardNormal((2,)), StandardNormal((2,)), 0.1)
-    with pytest.raises(ConfigError, match="chains: found 'persistent'.*'replay'"):
+    with pytest.raises(ConfigError, match=r"chains: found 'persistent'.*'replay'"):
         solver.step(problem, rng=make_rng(0), progress=0.0)
 
 
@@ -462,13 +463,13 @@ def plan_error(solver: ENOT | EgNOT, plan: GaussianPlan, *, n: int = 4000) -> fl
     """BW2-UVP of (x, y) in percent; an exact sampler has about 100 (2 D) / n = 0.1 at this n."""
     x = Gaussian(plan.source_covariance).sample(n, rng=make_rng(100))
     y = solver.sample(x, rng=make_rng(101))
-    return bw_uvp_of_samples(
-        torch.cat([x, y], dim=1).numpy(), np.zeros(4), plan.joint_covariance
-    )
+    return bw_uvp_of_samples(torch.cat([x, y], dim=1).numpy(), np.zeros(4), plan.joint_covariance)
 
 
-@pytest.mark.parametrize("method", ["enot", "egnot"])
-def test_a_short_training_reaches_the_gaussian_plan(method: str) -> None:
+# Bounds in percent: about twice what the two reach here (1.5 and 0.2), a tenth and less of what
+# they start from (33), far above the 0.1 of an exact sampler.
+@pytest.mark.parametrize(("method", "bound"), [("enot", 3.0), ("egnot", 0.6)])
+def test_a_short_training_reaches_the_gaussian_plan(method: str, bound: float) -> None:
     a, b, epsilon = haar_covariance(2, seed=42), haar_covariance(2, seed=43), 1.0
     plan = GaussianPlan(a, b, epsilon)
     problem = EOTProblem(Gaussian(a), Gaussian(b), epsilon)
@@ -484,7 +485,5 @@ def test_a_short_training_reaches_the_gaussian_plan(method: str) -> None:
         solver, steps = EgNOT((2,), egnot, epsilon=epsilon), 250
     untrained = plan_error(solver, plan)
     fit(solver, problem, steps=steps, show=lambda line: None)
-    trained = plan_error(solver, plan)
-    print(method, untrained, trained)
     assert untrained > 20
-    assert trained < 2
+    assert plan_error(solver, plan) < bound

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_project import Project, copy_of, make_project, write_arrays
+from tiny_project import Project, copy_of, make_project, num_steps_for_epsilon_1, write_arrays
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,16 @@ def _committed(
     return project, remote
 
 
+@pytest.fixture(scope="session")
+def _changed(
+    _committed: tuple[Project, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, str]:
+    """The same with one epsilon's number changed and run by Snakemake, and the output of that."""
+    project = copy_of(_committed[0], tmp_path_factory.mktemp("changed") / "project")
+    project.change_params(num_steps_for_epsilon_1(4))
+    return project, project.snakemake()
+
+
 @pytest.fixture
 def finished(cold_run: tuple[Project, str], tmp_path: Path) -> Project:
     """A copy of the project after its first run, unknown to DVC so far."""
@@ -44,6 +54,18 @@ def finished(cold_run: tuple[Project, str], tmp_path: Path) -> Project:
 def committed(_committed: tuple[Project, Path], tmp_path: Path) -> Project:
     """A copy of the project with its results committed to DVC."""
     return copy_of(_committed[0], tmp_path / "project")
+
+
+@pytest.fixture
+def changed(_changed: tuple[Project, str], tmp_path: Path) -> Project:
+    """A copy of it after a change of one epsilon's number and a run, not committed to DVC."""
+    return copy_of(_changed[0], tmp_path / "project")
+
+
+@pytest.fixture
+def changed_output(_changed: tuple[Project, str]) -> str:
+    """What Snakemake said in that run."""
+    return _changed[1]
 
 
 @pytest.fixture

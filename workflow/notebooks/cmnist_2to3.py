@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Coloured MNIST: from 2 to 3
 #
-# Digits of random hue, unpaired. A good plan makes a 3 of each 2 and keeps its colour; the larger ε,
-# the more the outputs for one input differ. The blocks correspond to the coloured MNIST figures of
-# the ENOT paper (ε = 0, 1, 10) and of the EgNOT paper (ε = 0.01, 0.1, 1).
+# Digits of random hue, unpaired. A good plan makes a 3 of each 2 and keeps its colour; the larger
+# ε, the more the outputs for one input differ. The blocks correspond to the coloured MNIST
+# figures of the ENOT paper (ε = 0, 1, 10) and of the EgNOT paper (ε = 0.01, 0.1, 1).
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -27,7 +27,7 @@ from entropic_ot import figure_data, plotting
 plotting.use_style()
 runs = figure_data.load_samples_of(samples, scale)
 table = figure_data.read_metrics(metrics)
-num_inputs, num_samples, num_path_inputs, num_times = 6, 6, 4, 7
+num_inputs, num_samples, num_path_inputs, num_times = 5, 5, 3, 6
 # A row of blocks for each case and method, then one of trajectories for each case with ENOT.
 rows = [
     (case, method, kind)
@@ -38,18 +38,19 @@ rows = [
 ]
 blocks = [figure_data.runs_of(runs, case=case, method=method) for case, method, _ in rows]
 num_columns = max([1, *map(len, blocks)])
-heights = [1.0 if kind == "samples" else 0.68 for _, _, kind in rows] or [1.0]
-figure = plotting.new_figure(3.2 * num_columns + 0.5, 3.15 * sum(heights), wspace=0.05)
+heights = [1.0 if kind == "samples" else 0.75 for _, _, kind in rows] or [1.0]
+figure = plotting.new_figure(3.2 * num_columns + 0.5, 2.95 * sum(heights), wspace=0.05)
 axes = figure.subplots(len(heights), num_columns, squeeze=False, height_ratios=heights)
 
 # %% [markdown]
-# **How to read it.** Each block is one method at one ε; the size of the images stands on the left.
+# **How to read it.** Each block is one method at one ε; the size of the images stands on the
+# left.
 #
-# - The first column of a block holds inputs, the others samples of π(y | x) for the input at their
-#   left.
+# - The first column of a block holds inputs, the others samples of π(y | x) for the input at
+#   their left.
 # - Above the blocks: the share of all outputs that an independent classifier calls "3", in
-#   parentheses that of real 3s; and the mean difference between the hues of input and output, which
-#   is 90° for random pairs.
+#   parentheses that of real 3s; and the mean difference between the hues of input and output,
+#   which is 90° for random pairs.
 # - Last row: trajectories of ENOT's diffusion from the input, t = 0, to the output, t = 1.
 
 # %%

@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Gaussian to Gaussian: the closed form as truth
 #
-# For two Gaussians the optimal plan is known, so errors are absolute. The covariances are the random
-# ones of the EgNOT paper. The table corresponds to those of section 5.2 of the ENOT paper, where the
-# plan's error at ε = 1 is 0.012 / 0.05 / 0.13 / 0.29 % for D = 2 / 16 / 64 / 128 (m).
+# For two Gaussians the optimal plan is known, so errors are absolute. The covariances are the
+# random ones of the EgNOT paper. The table corresponds to those of section 5.2 of the ENOT paper,
+# where the plan's error at ε = 1 is 0.012 / 0.05 / 0.13 / 0.29 % for D = 2 / 16 / 64 / 128 (m).
 #
 # (m): remembered, not read from the paper.
 
@@ -44,19 +44,19 @@ axes = figure.subplots(
 
 # %% [markdown]
 # **How to read it.** BW₂²-UVP is the squared Bures–Wasserstein distance between the Gaussian that
-# fits the samples and the true one, in percent of half the true variance: for the pairs (x, y), which
-# live in 2D dimensions (*plan*), and for y alone (*target*). 0 is perfect, but no finite sample gets
-# there: the dashes, *floor* in the table, show what as many exact samples get. A method that touches
-# them cannot be told from the truth. Bold: the best method for this ε. With several seeds: the mean
-# and its 95 % interval.
+# fits the samples and the true one, in percent of half the true variance: for the pairs (x, y),
+# which live in 2D dimensions (*plan*), and for y alone (*target*). 0 is perfect, but no finite
+# sample gets there: the dashes, *floor* in the table, show what as many exact samples get. A
+# method that touches them cannot be told from the truth. Bold: the best method for this ε. With
+# several seeds: the mean and its 95 % interval.
 
 # %%
 for (plan, target, right), case, (cells, starts) in zip(axes, cases, contents, strict=False):
-    dims = sorted({row.dim for row in table if row.case == case})
+    dim = next(run.problem.dim for run in runs if run.case == case)
     for ax, (metric, label) in zip((plan, target), measures.items(), strict=True):
         points = figure_data.series(table, metric, runs, case=case)
         plotting.metric_by_epsilon(ax, points, label, log=True)
-    plotting.row_label(plan, f"D = {', '.join(map(str, dims))}", pad=34)
+    plotting.row_label(plan, f"D = {dim}", pad=34)
     if cells:
         plotting.table(right, header, cells, rules_before=starts)
         display(Markdown(f"### {case}\n\n{figure_data.as_markdown(header, cells)}"))

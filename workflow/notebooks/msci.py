@@ -11,8 +11,8 @@
 #
 # The cells of one day are the source, those of a later day the target; the plan's Brownian bridge
 # predicts the day between, which no method has seen (MSCI, the protocol of the LightSB paper's
-# table). In that literature, for D = 50 and the mean of both settings, ENOT is reported with 2.44 ±
-# 0.13 (m), EgNOT with 2.39 ± 0.06 (m) and LightSB with 2.31 ± 0.27 (m).
+# table). In that literature, for D = 50 and the mean of both settings, ENOT is reported with 2.44
+# ± 0.13 (m), EgNOT with 2.39 ± 0.06 (m) and LightSB with 2.31 ± 0.27 (m).
 #
 # (m): remembered, not read from the papers.
 
@@ -41,8 +41,8 @@ figure, axes = plotting.new_panels(num_rows, num_columns, size=2.2, last_column=
 # - Middle: where each method sends the source cells (colour), over the target (grey); both should
 #   cover the same region.
 # - Right: energy distance between predicted and measured cells on the held-out day, the lower the
-#   better. The dashed line is the bridge of a coupling that pairs cells at random: every method has
-#   to beat it.
+#   better. The dashed line is the bridge of a coupling that pairs cells at random: every method
+#   has to beat it.
 
 # %%
 for line, case in zip(axes, cases, strict=False):

@@ -40,15 +40,16 @@ figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len
 # %% [markdown]
 # **How to read it.** One column per ε.
 #
-# - First row: inputs (dark grey), the target (light grey) and what ENOT makes of the inputs (blue).
-# - Second row: trajectories of ENOT's diffusion from some inputs: straight for ε = 0, and the more
-#   random the larger ε.
-# - Third and fourth row: the samples of EgNOT and of Sinkhorn, and on top four inputs (large dots),
-#   each with many samples of π(y | x) in the same colour: the larger ε, the wider these clouds.
-#   EgNOT needs ε > 0.
-# - Left: the data, then for all methods the mean transport cost, the variance of y given x (it must
-#   grow with ε) and the energy distance between fitted samples and target; the dashes show what as
-#   many exact samples get.
+# - First row: inputs (dark grey), the target (light grey) and what ENOT makes of the inputs
+#   (blue).
+# - Second row: trajectories of ENOT's diffusion from some inputs: straight for ε = 0, and the
+#   more random the larger ε.
+# - Third and fourth row: the samples of EgNOT and of Sinkhorn, and on top four inputs (large
+#   dots), each with many samples of π(y | x) in the same colour: the larger ε, the wider these
+#   clouds. EgNOT needs ε > 0.
+# - Left: the data, then for all methods the mean transport cost, the variance of y given x (it
+#   must grow with ε) and the energy distance between fitted samples and target; the dashes show
+#   what as many exact samples get.
 
 # %%
 for block, case in enumerate(cases):
@@ -67,14 +68,14 @@ for block, case in enumerate(cases):
         plotting.metric_by_epsilon(side[first + offset], points, label)
 
 # %%
+for ax, epsilon in zip(axes[0], epsilons, strict=False):
+    ax.set_title(plotting.epsilon_label(epsilon))
 for line, (case, content) in zip(axes, rows, strict=False):
     method, kind = contents[content], content.partition(",")[0]
     style = plotting.method_style(method)
     own = figure_data.runs_of(runs, case=case, method=method)
     plotting.row_label(line[0], f"{style.label}\n{kind}", style.colour)
     for ax, epsilon in zip(line, epsilons, strict=True):
-        if line is axes[0]:
-            ax.set_title(plotting.epsilon_label(epsilon))
         if epsilon not in own:
             plotting.missing_run(ax, method, epsilon)
             continue

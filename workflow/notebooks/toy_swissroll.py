@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Swiss roll: plans for several strengths of regularisation
 #
-# The source is N(0, I) in the plane, the target a noisy Swiss roll. The row of EgNOT corresponds to
-# the figure of section 5.1 of the EgNOT paper (Mokrov et al., 2024, arXiv 2304.06094); ENOT and the
-# discrete Sinkhorn plan stand beneath.
+# The source is N(0, I) in the plane, the target a noisy Swiss roll. The row of EgNOT corresponds
+# to the figure of section 5.1 of the EgNOT paper (Mokrov et al., 2024, arXiv 2304.06094); ENOT
+# and the discrete Sinkhorn plan stand beneath.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -35,13 +35,13 @@ figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len
 # %% [markdown]
 # **How to read it.** One row per method, one column per ε.
 #
-# - Light grey: the target. Small dots: the method's samples, which should cover the roll and nothing
-#   else.
-# - Large dots: four inputs x, each with many samples of π(y | x) in the same colour: nearly one point
-#   for a small ε, long pieces of the roll for a large one.
-# - Left: the data (inputs that lie far outside are cut off), then for all methods the variance of y
-#   given x and the energy distance between samples and target; the dashes show what as many exact
-#   samples get.
+# - Light grey: the target. Small dots: the method's samples, which should cover the roll and
+#   nothing else.
+# - Large dots: four inputs x, each with many samples of π(y | x) in the same colour: nearly one
+#   point for a small ε, long pieces of the roll for a large one.
+# - Left: the data (inputs that lie far outside are cut off), then for all methods the variance of
+#   y given x and the energy distance between samples and target; the dashes show what as many
+#   exact samples get.
 
 # %%
 for block, case in enumerate(cases):
@@ -59,13 +59,13 @@ for block, case in enumerate(cases):
         plotting.metric_by_epsilon(side[first + offset], points, label)
 
 # %%
+for ax, epsilon in zip(axes[0], epsilons, strict=False):
+    ax.set_title(plotting.epsilon_label(epsilon))
 for line, (case, method) in zip(axes, rows, strict=False):
     style = plotting.method_style(method)
     own = figure_data.runs_of(runs, case=case, method=method)
     plotting.row_label(line[0], style.label, style.colour)
     for ax, epsilon in zip(line, epsilons, strict=True):
-        if line is axes[0]:
-            ax.set_title(plotting.epsilon_label(epsilon))
         if epsilon not in own:
             plotting.missing_run(ax, method, epsilon)
             continue

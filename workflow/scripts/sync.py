@@ -81,7 +81,7 @@ def is_of_this_file(persistence: Any, job: Any) -> bool:
 
 def make_newer(job: Any, outs: list[Path]) -> None:
     """Give the outputs the present time if an input is newer."""
-    oldest = min(out.stat().st_mtime_ns for out in outs)
+    oldest = min((out.stat().st_mtime_ns for out in outs), default=0)
     newest_input = max(
         (Path(f).stat().st_mtime_ns for f in job.input if Path(f).exists()), default=0
     )
@@ -110,16 +110,16 @@ def sync() -> tuple[int, int]:
         for job in jobs:
             name = dag.stage_name(job)
             outs = [Path(out) for out in job.output if Path(out).exists()]
-            if not outs:
-                continue
             state = states.get(name, "uncommitted")
             if state == "clean" and dag.stage_of(job, workflow.persistence) != stages[name]:
                 state = "stale"  # dvc.yaml is out of date: what DVC found clean is another job
-            if state == "clean" and len(outs) == len(job.output):
+            if state == "clean":
+                # Also where outputs were not pulled: by these records Snakemake will know whether
+                # the job's inputs change.
                 make_newer(job, outs)
                 workflow.async_run(workflow.persistence.finished(job))
                 num_clean += 1
-            elif state != "uncommitted" or not is_of_this_file(workflow.persistence, job):
+            elif outs and (state == "stale" or not is_of_this_file(workflow.persistence, job)):
                 age(job, workflow.persistence, outs)
                 num_aged += 1
     return num_clean, num_aged

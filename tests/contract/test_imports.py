@@ -1,0 +1,163 @@
+"""Imports go one way, and each part needs only what it should."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[2] / "src"
+PACKAGE = SRC / "entropic_ot"
+
+# Each part may import itself and parts of a smaller rank; equal ranks do not see each other.
+RANKS = {
+    "types": 0,
+    "errors": 0,
+    "progress": 0,
+    "strict": 1,
+    "costs": 2,
+    "problems": 3,
+    "dynamics": 3,
+    "networks": 3,
+    "data": 3,
+    "solvers": 4,
+    "device": 5,
+    "metrics": 5,
+    "experiments": 6,
+    "plotting": 6,
+    "figure_data": 7,
+    "commands": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,
+}
+CORE = {"jaxtyping", "numpy", "yaml", "safetensors", "torch", "tqdm"}
+"""What is installed without extras (pyproject.toml)."""
+EXTRAS = [
+    *("snakemake", "dvc", "papermill", "jupytext", "nbconvert", "ipykernel"),
+    *("ot", "scipy", "torchvision", "PIL", "matplotlib", "pandas"),
+    *("jsonschema", "pydantic", "hypothesis", "pytest"),
+]
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(file: Path) -> str:
+    """The first name below entropic_ot: solvers for solvers/enot.py."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(file: Path) -> set[str]:
+    """Parts of this package that a file imports anywhere, under TYPE_CHECKING too."""
+    parts = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            if node.module == "entropic_ot":
+                names = [f"entropic_ot.{alias.name}" for alias in node.names]
+            else:
+                names = [node.module or ""]
+        parts |= {name.split(".")[1] for name in names if name.startswith("entropic_ot.")}
+    return parts
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(PACKAGE).as_posix())
+def test_imports_go_one_way(file: Path) -> None:
+    part = part_of(file)
+    assert part in RANKS, f"{part} is new: give it a rank in this test"
+    for other in imported_parts(file) - {part}:
+        assert RANKS[other] < RANKS[part], f"{part} imports {other}"
+
+
+def test_the_test_sees_the_imports_there_are() -> None:
+    assert {"solvers", "problems", "data"} <= imported_parts(PACKAGE / "experiments" / "build.py")
+    assert "commands" in imported_parts(PACKAGE / "cli.py")  # inside functions
+
+
+def loaded_after(code: str, *, absent: Sequence[str] = ()) -> set[str]:
+    """Top-level modules that are loaded after this code in a fresh Python without some packages."""
+    lines = ["import sys", *(f"sys.modules[{name!r}] = None" for name in absent), code]
+    lines.append("print(*{n.split('.')[0] for n, m in sys.modules.items() if m is not None})")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_package_that_is_made_absent_cannot_be_imported() -> None:
+    code = "try:\n import yaml\nexcept ImportError:\n print('absent')"
+    assert "yaml" not in loaded_after(code, absent=["yaml"])
+
+
+def test_configuration_is_read_without_torch() -> None:
+    modules = [
+        "networks.config",
+        "solvers.config",
+        "experiments.config",
+        "experiments.params",
+        "experiments.paths",
+        "experiments.sources",
+        "metrics.registry",
+        "commands.configure",
+        "commands.schema",
+        "commands.summary",
+        "cli",
+    ]
+    loaded = loaded_after("\n".join(f"import entropic_ot.{m}" for m in modules))
+    assert "entropic_ot" in loaded
+    assert not loaded & {"torch", "safetensors", "jaxtyping", "scipy", "ot", "matplotlib"}
+
+
+def test_commands_and_solvers_work_with_the_core_dependencies_alone() -> None:
+    """One fresh Python for all of them: each import of torch takes seconds."""
+    loaded = loaded_after(
+        """
+import entropic_ot.commands.train, entropic_ot.commands.sample
+import entropic_ot.commands.classifier, entropic_ot.commands.evaluate, entropic_ot.commands.table
+import numpy as np, torch
+from entropic_ot import ENOT, EgNOT, EOTProblem, fit, make_rng
+x = np.zeros((600, 2), dtype=np.float32)
+problem = EOTProblem.from_arrays(x, x, epsilon=0.1)
+for method in (ENOT, EgNOT):
+    solver = method((2,), epsilon=0.1)
+    fit(solver, problem, steps=1, show=lambda line: None)
+    solver.sample(torch.zeros(2, 2), rng=make_rng(0))
+""",
+        absent=EXTRAS,
+    )
+    assert "torch" in loaded and not loaded & set(EXTRAS)
+
+
+def third_party(file: Path) -> set[str]:
+    """Packages that are imported when the file itself is, not inside its functions."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"entropic_ot"}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [f for f in FILES if part_of(f) not in ("plotting", "figure_data")],
+    ids=lambda f: f.relative_to(PACKAGE).as_posix(),
+)
+def test_modules_import_the_core_dependencies_and_no_others(file: Path) -> None:
+    assert third_party(file) <= CORE
+
+
+def test_plotting_knows_no_model() -> None:
+    for file in FILES:
+        if part_of(file) in ("plotting", "figure_data"):
+            assert "torch" not in third_party(file)
+            assert not imported_parts(file) & {"solvers", "networks", "dynamics", "problems"}

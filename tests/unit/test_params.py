@@ -572,6 +572,7 @@ def test_a_run_survives_the_round_trip_through_its_file(
 
 def test_every_number_of_a_run_counts_in_its_hash(data: dict[str, Any], tmp_path: Path) -> None:
     run = resolved(data, tmp_path).runs[0].config
+    assert isinstance(run.solver, ENOTConfig)
     for changed in (
         dataclasses.replace(run, seed=run.seed + 1),
         dataclasses.replace(run, epsilon=run.epsilon + 1),

@@ -47,19 +47,19 @@ def _changed(
 @pytest.fixture
 def finished(cold_run: tuple[Project, str], tmp_path: Path) -> Project:
     """A copy of the project after its first run, unknown to DVC so far."""
-    return copy_of(cold_run[0], tmp_path / "project")
+    return copy_of(cold_run[0], tmp_path / "finished")
 
 
 @pytest.fixture
 def committed(_committed: tuple[Project, Path], tmp_path: Path) -> Project:
     """A copy of the project with its results committed to DVC."""
-    return copy_of(_committed[0], tmp_path / "project")
+    return copy_of(_committed[0], tmp_path / "committed")
 
 
 @pytest.fixture
 def changed(_changed: tuple[Project, str], tmp_path: Path) -> Project:
     """A copy of it after a change of one epsilon's number and a run, not committed to DVC."""
-    return copy_of(_changed[0], tmp_path / "project")
+    return copy_of(_changed[0], tmp_path / "changed")
 
 
 @pytest.fixture

@@ -40,10 +40,14 @@ if workflow.is_main_process and not workspace.is_parsed_for_records():
         write_sources.write_lists()
         workspace.sync_with_dvc()
 
-# One training at a time, also without --resources gpu=1. And no more threads than there are real
-# processors, whatever --cores says: jobs count theirs as `processors` (Snakemake sets
-# OMP_NUM_THREADS and its like to a job's threads).
-workflow.global_resources.setdefault("gpu", 1)
+# A training asks for gpu=1, so that one GPU has one training at a time, also without --resources
+# gpu=1. Where there is no GPU each processor stands in for one: trainings then run side by side,
+# one thread each. No more threads than there are real processors, whatever --cores says: jobs
+# count theirs as `processors` (Snakemake sets OMP_NUM_THREADS and its like to a job's threads).
+if workspace.has_gpu():
+    workflow.global_resources.setdefault("gpu", 1)
+else:
+    workflow.global_resources["gpu"] = workspace.num_processors()
 workflow.global_resources.setdefault("processors", workspace.num_processors())
 
 
@@ -92,15 +96,13 @@ def benchmark_path(rule, name=None):
 
 
 def training_threads(wildcards):
-    """All processors where the training computes on them, two where a GPU does.
+    """One where the training computes on the processors, two where a GPU does.
 
-    On the CPU nothing runs beside a training: its threads wait for each other at every operation,
-    so that sharing one of two processors would halve its speed. With a GPU, finished runs are
-    evaluated meanwhile. Light jobs have one thread each, and their results do not depend on how
-    many of them run.
+    Networks of this size gain little from a second thread, and lose a factor of ten when another
+    process wants its processor; so on the CPU trainings run side by side instead. And a result
+    that was computed by one thread does not depend on the number of processors.
     """
-    processors = workspace.num_processors()
-    return min(2, processors) if workspace.has_gpu() else processors
+    return min(2, workspace.num_processors()) if workspace.has_gpu() else 1
 
 
 def training_processors(wildcards, threads):

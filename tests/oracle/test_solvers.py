@@ -320,9 +320,9 @@ def test_egnots_gradient_is_that_of_the_weak_dual() -> None:
         conjugate = -epsilon * (torch.logsumexp((g - cost) / epsilon, dim=1) + np.log(spacing))
         return -(mlp(w, y.double()).mean() + conjugate.mean())
 
-    # Chains: 1 / sqrt(4096) = 1.6 % of the spread of dg, Langevin's bias eta / 4 = 1.3 %, and
-    # every eighth x: 4 %. Without the 1/2 of the cost it would be off by 20 % (tried).
-    check_gradient(solver.potential.module, negative_dual, tolerance=0.08)
+    # Chains: 1 / sqrt(4096) = 1.6 % of the spread of dg, and Langevin's bias eta / 4 = 1.3 %;
+    # it is off by 1 %. Without the 1/2 of the cost it is off by 29 % (tried).
+    check_gradient(solver.potential.module, negative_dual, tolerance=0.05)
 
 
 class Quadratic(nn.Module):

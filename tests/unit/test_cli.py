@@ -286,7 +286,7 @@ def test_the_summary_names_what_was_made_and_what_is_missing(
     metrics.rename(hidden)
     try:
         command("summary")
-        assert f"missing  gaussian-d2 enot-eps1-seed3: {metrics}" in capsys.readouterr().out
+        assert f"not made  gaussian-d2 enot-eps1-seed3: {metrics}" in capsys.readouterr().out
     finally:
         hidden.rename(metrics)
 

@@ -35,7 +35,7 @@ ENOT_TINY = ENOTConfig(
     drift=MLP, potential=MLP, num_euler_steps=2, num_drift_steps=2, batch_size=6, epsilon_ramp=0.8
 )
 EGNOT_TINY = EgNOTConfig(
-    potential=MLP, num_langevin_steps=2, num_test_langevin_steps=2, batch_size=6, buffer_size=15
+    potential=MLP, num_langevin_steps=2, num_test_langevin_steps=2, batch_size=6, buffer_size=14
 )
 PERSISTENT = dataclasses.replace(EGNOT_TINY, chains="persistent")
 

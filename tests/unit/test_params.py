@@ -22,7 +22,7 @@ from entropic_ot.experiments.config import (
     load_run,
     to_json,
 )
-from entropic_ot.experiments.params import Params, load_params, merged, write_configs
+from entropic_ot.experiments.params import Params, load_params, merged, read_yaml, write_configs
 from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig
 
@@ -662,3 +662,9 @@ def test_names_and_paths_come_from_the_run(data: dict[str, Any], tmp_path: Path)
     assert run.case == "gaussian-d16"
     assert dataclasses.replace(run.config, variant=None).case == "gaussian"
     assert config_module.SOLVER_CONFIGS[run.config.method] is type(run.config.solver)
+
+
+def test_a_merge_key_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "merge.yaml"
+    path.write_text("base: &base {x: 1, y: 2}\nother: {<<: *base, x: 5}\n")
+    assert read_yaml(path)["other"] == {"x": 5, "y": 2}

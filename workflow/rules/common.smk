@@ -82,7 +82,9 @@ def run_data(wildcards):
 
 def files_of(path):
     """A file, or all files of a folder: DVC and Snakemake follow files by their contents."""
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else path
+    return (
+        sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    )
 
 
 def log_path(rule, name=None):

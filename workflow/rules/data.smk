@@ -52,7 +52,9 @@ rule prepare:
     input:
         sources=sources("prepare"),
         raw=lambda w: [
-            files_of(path) for path in paths.raw_files(PARAMS.datasets[w.dataset])
+            file
+            for path in paths.raw_files(PARAMS.datasets[w.dataset])
+            for file in files_of(path)
         ],
     output:
         multiext(

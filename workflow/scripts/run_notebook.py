@@ -60,6 +60,8 @@ def run(source: Path, executed: Path, html: Path, parameters: dict[str, object])
                 cwd=os.getcwd(),
                 progress_bar=False,
                 config=settings,
+                # What goes wrong in a cell is raised here; the kernel's own log says nothing more.
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
         notebook = normalise(nbformat.read(temporary, as_version=4))
         # Nothing is loaded from the network when the page is read.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from entropic_ot.commands.classifier import load_trained_classifier
+from entropic_ot.errors import DataError
 from entropic_ot.experiments.build import build_benchmark
 from entropic_ot.experiments.config import ColouredMNISTProblem, load_evaluation, load_run
 from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, load_samples
@@ -14,10 +16,20 @@ from entropic_ot.experiments.store import PROVENANCE, write_json
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER
 
 
+def _provenance(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({error}), expected the record that `entropic-ot train` "
+            "writes. Delete it and run the rule `train` again; it goes on from its checkpoint."
+        ) from None
+
+
 def evaluate(config_path: Path, evaluation_path: Path, run: Path, samples: Path, out: Path) -> None:
     """Write {"rows": [...]}, one row per metric, with the columns of metrics.csv."""
     config, settings = load_run(config_path), load_evaluation(evaluation_path)
-    record = json.loads((run / PROVENANCE).read_text())
+    record = _provenance(run / PROVENANCE)
     benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
     needs_classifier = bool(set(settings.metrics) & NEEDS_CLASSIFIER)
     problem = config.problem

@@ -17,9 +17,9 @@ def summary(params_path: Path, scale: str | None) -> None:
         if file.exists():
             lines.append(_run_line(run.case, run.name, file))
         else:
-            missing.append(f"  missing  {run.case} {run.name}: {file}")
+            missing.append(f"  not made  {run.case} {run.name}: {file}")
     made = _made(params)
-    for text in [*missing, *lines, *made, *(f"  left out {line}" for line in params.left_out)]:
+    for text in [*missing, *lines, *made, *(f"  {line}" for line in params.left_out)]:
         print(text)
 
 
@@ -34,4 +34,4 @@ def _made(params: Params) -> list[str]:
     files = [layout.tables / "metrics.csv", layout.tables / "metrics.md"]
     files += [layout.figures / f"{name}.png" for name in params.figures]
     files += [layout.figures / f"{name}.pdf" for name in params.figures]
-    return [f"  {'made' if file.exists() else 'missing':<8} {file}" for file in files]
+    return [f"  {'made' if file.exists() else 'not made':<9} {file}" for file in files]

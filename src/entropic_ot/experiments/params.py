@@ -172,15 +172,18 @@ class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yam
 
 
 def _mapping_without_duplicates(loader: Any, node: Any) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    pairs = [(loader.construct_object(k, deep=True), k.start_mark) for k, _ in node.value]
     seen: set[Any] = set()
-    for key, mark in pairs:
+    for key_node, _ in node.value:  # before merge keys (<<) are laid under the mapping's own
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
         if key in seen:
+            mark = key_node.start_mark
             raise ConfigError(
                 f"{mark.name}: line {mark.line + 1}: key {key!r} stands twice; keep one of them"
             )
         seen.add(key)
+    loader.flatten_mapping(node)
     return {
         loader.construct_object(k, deep=True): loader.construct_object(v, deep=True)
         for k, v in node.value

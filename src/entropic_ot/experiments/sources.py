@@ -112,11 +112,12 @@ def _imported_names(node: ast.AST, package: str) -> Iterator[str]:
             base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [base])])
         yield base
         yield from (f"{base}.{alias.name}" for alias in node.names)
-    elif isinstance(node, ast.If) and _is_type_checking(node.test):
-        for child in node.orelse:
-            yield from _imported_names(child, package)
     else:
-        for child in ast.iter_child_nodes(node):
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            children: Iterator[ast.AST] = iter(node.orelse)
+        else:
+            children = ast.iter_child_nodes(node)
+        for child in children:
             yield from _imported_names(child, package)
 
 

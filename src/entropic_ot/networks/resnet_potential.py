@@ -39,8 +39,8 @@ class ResNetPotential(nn.Module):
         self.blocks = nn.ModuleList(
             DownBlock(widths[i], widths[i + 1], shrink=i < depth - 1) for i in range(depth)
         )
-        side = shape[1] // patch // 2 ** (depth - 1)
-        self.last = nn.Linear(widths[-1] * side * side, 1)
+        factor = patch * 2 ** (depth - 1)
+        self.last = nn.Linear(widths[-1] * (shape[1] // factor) * (shape[2] // factor), 1)
 
     def forward(self, y: Points) -> PerPoint:
         h = F.pixel_unshuffle(y, self.patch).to(memory_format=torch.channels_last)
@@ -60,12 +60,13 @@ class ConvPotential(nn.Module):
             nn.Conv2d(shape[0] * patch**2, width, 3, padding=1),
             nn.SiLU(),
         ]
-        side, last = shape[1] // patch, width
+        last = width
         for _ in range(depth - 1):
             layers += [nn.Conv2d(last, 2 * last, 4, stride=2, padding=1), nn.SiLU()]
-            side, last = side // 2, 2 * last
+            last = 2 * last
         self.features = nn.Sequential(*layers)
-        self.last = nn.Linear(last * side * side, 1)
+        factor = patch * 2 ** (depth - 1)
+        self.last = nn.Linear(last * (shape[1] // factor) * (shape[2] // factor), 1)
 
     def forward(self, y: Points) -> PerPoint:
         h = F.pixel_unshuffle(y, self.patch).to(memory_format=torch.channels_last)

@@ -98,7 +98,7 @@ class EgNOT:
     def step(
         self, problem: EOTProblem, *, rng: torch.Generator, progress: float
     ) -> dict[str, float]:
-        """Go on with the chains, then one ascent step of the weak dual in g ."""
+        """Go on with the chains, then one ascent step of the weak dual in g."""
         config = self.config
         if config.chains == "persistent":
             y = self._advance_persistent(problem, rng=rng)

@@ -102,7 +102,10 @@ class ENOT:
     def step(
         self, problem: EOTProblem, *, rng: torch.Generator, progress: float
     ) -> dict[str, float]:
-        """`num_drift_steps` updates of f, then one of beta ."""
+        """`num_drift_steps` updates of f, then one of beta.
+
+        The cost is 1/2|x - y|^2, the energy of the SDE; `problem.cost` is not read.
+        """
         config = self.config
         ramp = 1.0 if progress >= config.epsilon_ramp else progress / config.epsilon_ramp
         epsilon = problem.epsilon * ramp

@@ -246,3 +246,20 @@ def test_a_wrong_file_in_place_is_not_papered_over_by_the_subset(
     (tmp_path / mnist.TRAIN_IMAGES.name).write_bytes(b"wrong")
     with pytest.raises(ChecksumError):
         mnist.fetch_mnist_or_5k(tmp_path)
+
+
+def test_digits_are_fetched_again_when_only_the_pointer_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from entropic_ot.commands import prepare
+
+    pointer = tmp_path / "mnist_source.json"
+    pointer.write_text('{"name": "mnist_5k", "folder": "mnist", "sha256": {"a.csv.gz": "0"}}')
+    fetched: list[Path] = []
+    monkeypatch.setattr(prepare, "fetch_mnist_5k", fetched.append)
+    assert prepare.mnist_folder(pointer) == tmp_path / "mnist"
+    assert fetched == [tmp_path / "mnist"]
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "a.csv.gz").touch()
+    prepare.mnist_folder(pointer)
+    assert len(fetched) == 1

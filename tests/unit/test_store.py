@@ -216,3 +216,14 @@ def test_publish_copies_model_state_and_log(tmp_path: Path) -> None:
     assert names == sorted([MODEL, STATE, LOG])
     for name in names:
         assert file_sha256(tmp_path / "out" / name) == file_sha256(tmp_path / "work" / name)
+
+
+def test_only_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
+    with (
+        RunStore(tmp_path, fingerprint="a").locked(),
+        pytest.raises(DataError, match=r"another process is training this run"),
+        RunStore(tmp_path, fingerprint="a").locked(),
+    ):
+        pass
+    with RunStore(tmp_path, fingerprint="a").locked():
+        pass

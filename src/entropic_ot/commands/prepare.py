@@ -7,20 +7,29 @@ from pathlib import Path
 
 from entropic_ot.data.arrays import prepare_arrays
 from entropic_ot.data.coloured_mnist import prepare_coloured_mnist
+from entropic_ot.data.mnist import fetch_mnist, fetch_mnist_5k
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import ArraysProblem, ColouredMNISTProblem, load_problem
 from entropic_ot.experiments.paths import MNIST_SOURCE
 
 
 def mnist_folder(pointer: Path = MNIST_SOURCE) -> Path:
-    """The folder of the raw digits that `entropic-ot fetch mnist` wrote down."""
+    """The folder of the raw digits that `entropic-ot fetch mnist` wrote down.
+
+    The digits themselves are fetched again when only the pointer is there, as after `dvc pull`.
+    """
     try:
-        return pointer.parent / json.loads(pointer.read_text())["folder"]
+        record = json.loads(pointer.read_text())
+        folder, names = pointer.parent / record["folder"], list(record["sha256"])
+        fetch = {"mnist": fetch_mnist, "mnist_5k": fetch_mnist_5k}[record["name"]]
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise DataError(
-            f"{pointer}: cannot be read ({error}); `entropic-ot fetch mnist --out {pointer}` "
+            f"{pointer}: cannot be read ({error!r}); `entropic-ot fetch mnist --out {pointer}` "
             "writes it"
         ) from None
+    if not all((folder / name).exists() for name in names):
+        fetch(folder)
+    return folder
 
 
 def prepare(config: Path, out: Path) -> None:

@@ -37,16 +37,17 @@ def train(config_path: Path, out: Path, work: Path) -> None:
     solver = build_solver(config, problem.source.shape, device=device)
     mark = fingerprint(config, files, module=__name__, device=device, precision=precision)
     store = RunStore(work, fingerprint=mark)
-    seconds = fit(
-        solver,
-        problem,
-        steps=config.num_steps,
-        seed=config.seed,
-        store=store,
-        checkpoint_seconds=config.compute.checkpoint_seconds,
-        log_points=config.compute.log_points,
-        label=label,
-    )
-    store.publish(out)
+    with store.locked():
+        seconds = fit(
+            solver,
+            problem,
+            steps=config.num_steps,
+            seed=config.seed,
+            store=store,
+            checkpoint_seconds=config.compute.checkpoint_seconds,
+            log_points=config.compute.log_points,
+            label=label,
+        )
+        store.publish(out)
     record = provenance(config, files, device=device, precision=precision, seconds=seconds)
     write_json(out / PROVENANCE, record)

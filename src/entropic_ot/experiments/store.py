@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -167,6 +168,20 @@ class RunStore:
             kept.append(line)
         with atomic_path(path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this folder for one process; DataError when another one is training in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(
+                    f"{self.folder}: another process is training this run, perhaps left over from "
+                    "a workflow that was killed. Wait for it, or stop it, and run again."
+                ) from None
+            yield
 
     def publish(self, out: Path) -> None:
         """Copy checkpoint, training state and log to the run's folder, each atomically."""

@@ -18,6 +18,11 @@ def time_features(t: float, num: int, *, device: torch.device) -> torch.Tensor:
     return torch.cat([angles.sin(), angles.cos()])[None]
 
 
+def _set_to_zero(layer: nn.Conv2d) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with group norm; scale and shift of the second from the time.
 
@@ -32,8 +37,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.GroupNorm(1, num_out)
         self.conv2 = nn.Conv2d(num_out, num_out, 3, padding=1)
         self.skip = nn.Conv2d(num_in, num_out, 1) if num_in != num_out else nn.Identity()
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        _set_to_zero(self.conv2)
 
     def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -76,8 +80,7 @@ class UNetDrift(nn.Module):
             last = w
         self.out_norm = nn.GroupNorm(1, last)
         self.out = nn.Conv2d(last, channels, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        _set_to_zero(self.out)
 
     def forward(self, t: float, x: Points) -> Points:
         time = self.time(time_features(t, self.num_features, device=x.device))

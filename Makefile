@@ -41,8 +41,8 @@ repro: setup ## the same jobs, run and judged by DVC, one after another
 dvc: setup ## regenerate dvc.yaml after a change of params.yaml's experiments or of the rules
 	@$(ENV) python workflow/scripts/snake2dvc.py
 
-dvc-commit: setup ## after `make all`: tell DVC about the results, so that `dvc push` shares them
-	@$(ENV) dvc commit --force && dvc status
+dvc-commit: setup ## after `make all`: tell DVC about the results (and dvc.yaml about the experiments that ran), so that `dvc push` shares them
+	@$(ENV) python workflow/scripts/snake2dvc.py && dvc commit --force && dvc status
 
 unlock: setup ## when Snakemake says that the folder is locked and no other Snakemake runs
 	@$(ENV) snakemake --unlock

@@ -6,6 +6,7 @@
 # OUT gets small files: one folder per run with checkpoint, log, provenance and metrics. SECONDS (default 540) bounds the whole command; a
 # training that is cut off goes on from its checkpoint when the command runs again. Before it, once, on a machine with Snakemake:
 #   entropic-ot configure --scale paper      (writes results/paper/config, which is all that the runs read besides data)
+# The image runs need data/prepared/coloured_mnist-2to3-32px-seed0 beside it (38 MB; `snakemake data/prepared/.../meta.json` makes it).
 # Needs Python with torch, numpy, safetensors, pyyaml, tqdm, jaxtyping.
 set -euo pipefail
 cd "$(dirname "$0")/.."

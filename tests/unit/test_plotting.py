@@ -503,7 +503,7 @@ def test_notebooks_draw_whatever_there_is(
         samples = samples[-1:] if given == "one" else []
     (notebook,) = (path for path in NOTEBOOKS if path.stem == experiment)
     space = {"scale": "smoke", "metrics": str(table), "out": "figure", "samples": samples}
-    monkeypatch.setattr("entropic_ot.plotting.DPI", 40)  # quick
+    monkeypatch.setattr("entropic_ot.plotting.figures.DPI", 40)  # quick
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
     for cell in code_of(notebook):
         if "parameters" not in cell.metadata.get("tags", []):

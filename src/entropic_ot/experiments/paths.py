@@ -52,6 +52,11 @@ def raw_files(problem: ProblemConfig) -> list[Path]:
     return []
 
 
+def training_files(problem: ProblemConfig) -> list[Path]:
+    """What a training reads besides its configuration."""
+    return raw_files(problem) if isinstance(problem, MSCIProblem) else prepared_files(problem)
+
+
 def msci_file(dim: int, day: int) -> Path:
     """The single-cell file of one day, by its published name."""
     return RAW / "msci" / f"full_cite_pcas_{dim}_day_{day}.npy"

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
+from params_edits import change, remove
 
 from entropic_ot.commands.schema import params_schema, schema_text
-from entropic_ot.experiments.params import merged
+from entropic_ot.experiments.params import SCALES, merged
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "workflow" / "schemas" / "params.schema.json"
-SCALES = ("smoke", "laptop", "paper")
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +49,6 @@ def test_params_yaml_is_valid_with_the_overrides_of_each_scale(
     validator: Any, data: dict[str, Any], scale: str
 ) -> None:
     validator.validate(merged(data, data["scales"][scale]) | {"scale": scale})
-
-
-def change(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
-    def edit(data: dict[str, Any]) -> None:
-        node = data
-        for key in path[:-1]:
-            node = node[key]
-        node[path[-1]] = to
-
-    return edit
 
 
 ENOT = ("experiments", "gaussian", "methods", "enot")
@@ -109,9 +98,6 @@ def test_a_wrong_key_or_type_is_not_valid(validator: Any, data: dict[str, Any], 
 def test_a_missing_key_is_not_valid(
     validator: Any, data: dict[str, Any], path: tuple[str, ...]
 ) -> None:
-    node: Any = data
-    for key in path[:-1]:
-        node = node[key]
-    del node[path[-1]]
+    remove(*path)(data)
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(data)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from params_edits import Edit, change, remove
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments import config as config_module
@@ -28,7 +29,6 @@ from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig
 
 ROOT = Path(__file__).parents[2]
 NETWORK = {"kind": "mlp", "width": 256, "depth": 3, "patch": 1}
-Edit = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture(scope="module")
@@ -213,26 +213,6 @@ def test_an_experiment_without_its_data_is_named_and_left_out(
 
 def gaussian(data: dict[str, Any]) -> dict[str, Any]:
     return data["experiments"]["gaussian"]
-
-
-def change(*path: str, to: Any) -> Edit:
-    def edit(data: dict[str, Any]) -> None:
-        node = data
-        for key in path[:-1]:
-            node = node[key]
-        node[path[-1]] = to
-
-    return edit
-
-
-def remove(*path: str) -> Edit:
-    def edit(data: dict[str, Any]) -> None:
-        node = data
-        for key in path[:-1]:
-            node = node[key]
-        del node[path[-1]]
-
-    return edit
 
 
 GAUSSIAN = ("experiments", "gaussian")

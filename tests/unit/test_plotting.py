@@ -1,39 +1,20 @@
-"""Figures: they draw what they are given, refuse what they cannot draw, and notebooks stay thin."""
+"""Figures: they draw what they are given, and refuse what they cannot draw."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jupytext
 import matplotlib
-import nbformat
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from entropic_ot import figure_data, plotting
-from entropic_ot.errors import DataError
-from entropic_ot.experiments.config import (
-    SOLVER_CONFIGS,
-    ColouredMNISTProblem,
-    ComputeConfig,
-    EightGaussiansProblem,
-    GaussianProblem,
-    MSCIProblem,
-    ProblemConfig,
-    RunConfig,
-    SwissRollProblem,
-    to_json,
-)
-from entropic_ot.experiments.paths import Layout
-from entropic_ot.experiments.tables import as_csv
+from entropic_ot import plotting
 from entropic_ot.plotting import Cell, Point
 
-NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
 LIMITS = ((-3.0, 3.0), (-3.0, 3.0))
 RNG = np.random.default_rng(0)
 
@@ -236,6 +217,63 @@ def test_evenly_spaced_has_both_ends() -> None:
     assert list(plotting.evenly_spaced(3, 6)) == [0, 1, 2]
 
 
+# --- rows of plans -------------------------------------------------------------------------------
+
+PLAN = {
+    "x": RNG.normal(size=(30, 2)),
+    "y": RNG.normal(size=(30, 2)),
+    "target": RNG.normal(size=(30, 2)),
+    "conditional_x": RNG.normal(size=(3, 2)),
+    "conditional_y": RNG.normal(size=(3, 7, 2)),
+    "path": RNG.normal(size=(5, 6, 2)),
+}
+
+
+def test_plan_row_has_a_panel_for_each_epsilon_and_tells_of_missing_runs() -> None:
+    _, axes = plotting.new_panels(1, 3)
+    plans = {0.1: PLAN, 1.0: PLAN}
+    plotting.plan_row(axes[0], "egnot", "conditional plans", plans, [0, 0.1, 1], LIMITS, label="l")
+    assert texts(axes[0, 0]) == ["EgNOT\nl", r"EgNOT needs $\varepsilon > 0$"]
+    for ax in axes[0, 1:]:
+        sizes = [len(np.asarray(c.get_offsets())) for c in ax.collections]
+        assert sizes == [30, 30, 7, 1, 7, 1, 7, 1]  # target, samples, and a cloud for each point
+
+
+def test_plans_are_drawn_in_the_three_ways_there_are(ax: Axes) -> None:
+    plotting.plan(ax, "trajectories", PLAN, LIMITS, colour="k")
+    assert len(ax.lines) == 6
+    plotting.plan(ax, "fitted samples", PLAN, LIMITS, colour="k")
+    assert {"target", "source", "generated"} <= {str(c.get_label()) for c in ax.collections}
+    with pytest.raises(ValueError, match="content: found 'paths', expected fitted samples"):
+        plotting.plan(ax, "paths", PLAN, LIMITS, colour="k")
+
+
+def test_plan_panels_are_at_least_one() -> None:
+    _, side, axes = plotting.new_plan_panels(2, 3, 4)
+    assert side.shape == (2, 3) and axes.shape == (2, 3, 4)
+    assert plotting.new_plan_panels(0, 3, 0)[2].shape == (1, 3, 1)
+
+
+def test_data_column_wants_a_panel_for_each_metric() -> None:
+    _, side, _ = plotting.new_plan_panels(1, 2, 1)
+    curves = {"error": {"enot": [Point(1.0, 0.5)]}}
+    plotting.data_column(side[0], PLAN, curves, LIMITS, "Data")
+    assert [ax.get_title() for ax in side[0]] == ["Data", "error"]
+    with pytest.raises(ValueError, match="zip"):
+        plotting.data_column(side[0], PLAN, {}, LIMITS, "Data")
+
+
+def test_finish_adds_the_legend_or_says_that_there_are_no_samples(tmp_path: Path) -> None:
+    figure, axes = plotting.new_panels(1, 1)
+    assert plotting.finish(figure, tmp_path / "a", ["enot"], data=False) == tmp_path / "a.png"
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["ENOT"]
+    figure, side, axes = plotting.new_plan_panels(1, 1, 1)
+    plotting.finish(figure, tmp_path / "b", [])
+    assert not figure.legends
+    for panel in (side[0, 0], axes[0, 0, 0]):
+        assert texts(panel) == ["no samples were given"]
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
@@ -253,260 +291,3 @@ def test_save_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_figures_do_not_need_torch() -> None:
     code = "import sys, entropic_ot.figure_data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-# --- what notebooks read -------------------------------------------------------------------------
-
-PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
-    "toy_8gaussians": (
-        None,
-        EightGaussiansProblem(kind="toy_8gaussians", radius=5.0, std=0.5),
-        (2,),
-    ),
-    "toy_swissroll": (None, SwissRollProblem(kind="toy_swissroll", noise=0.8, scale=0.1), (2,)),
-    "gaussian": (
-        "d3",
-        GaussianProblem(kind="gaussian", dim=3, source_seed=42, target_seed=43),
-        (3,),
-    ),
-    "cmnist_2to3": (
-        "8px",
-        ColouredMNISTProblem(
-            kind="coloured_mnist", source_digit=2, target_digit=3, image_size=8, hue_seed=0
-        ),
-        (3, 8, 8),
-    ),
-    "msci": ("d50-2to4", MSCIProblem(kind="msci", dim=50, setting="2to4"), (50,)),
-}
-RUNS = (("enot", 0.0, 0), ("enot", 1.0, 1), ("enot", 1.0, 0), ("egnot", 1.0, 0))
-METRICS = (
-    "bw_uvp_plan",
-    "bw_uvp_target",
-    "energy_distance",
-    "energy_distance_independent",
-    "conditional_variance",
-    "cost_half_l2",
-    "share_three",
-    "hue_error",
-)
-
-
-def make_run(experiment: str, method: str, epsilon: float, seed: int) -> RunConfig:
-    variant, problem, _ = PROBLEMS[experiment]
-    return RunConfig(
-        scale="smoke",
-        experiment=experiment,
-        variant=variant,
-        method=method,  # type: ignore[arg-type]
-        epsilon=epsilon,
-        seed=seed,
-        num_steps=1,
-        problem=problem,
-        solver=SOLVER_CONFIGS[method](),
-        compute=ComputeConfig(
-            device="cpu", precision="float32", checkpoint_seconds=1.0, log_points=1
-        ),
-    )
-
-
-def write_results(experiment: str) -> tuple[list[str], Path]:
-    """Configs, samples and the table of a few runs, below the current directory."""
-    layout, samples, rows = Layout("smoke"), [], []
-    shape = PROBLEMS[experiment][2]
-    for method, epsilon, seed in RUNS:
-        run = make_run(experiment, method, epsilon, seed)
-        config, file = layout.run_config(run.case, run.name), layout.samples(run.case, run.name)
-        for path, folder in ((config, config.parent), (file, file.parent)):
-            folder.mkdir(parents=True, exist_ok=True)
-            samples += [str(path)] if path == file else []
-        config.write_text(to_json(run))
-        (config.parent / "evaluation.json").write_text("{}")  # stands there, and is no run
-        arrays = {
-            "x": (20, *shape),
-            "y": (20, *shape),
-            "target": (20, *shape),
-            "conditional_x": (3, *shape),
-            "conditional_y": (3, 4, *shape),
-            "path": (5, 6, *shape),
-        }
-        np.savez(
-            file,
-            path_t=np.linspace(0, 1, 5, dtype=np.float32),
-            **{name: RNG.normal(size=size).astype(np.float16) for name, size in arrays.items()},
-        )
-        for metric in METRICS:
-            rows.append(
-                {
-                    "scale": "smoke",
-                    "experiment": experiment,
-                    "variant": run.variant,
-                    "method": method,
-                    "epsilon": epsilon,
-                    "dim": 3,
-                    "seed": seed,
-                    "metric": metric,
-                    "value": 1.0 + seed,
-                    "floor": None if metric == "hue_error" else 0.5,
-                    "n": 20,
-                    "train_seconds": 12.34,
-                }
-            )
-    table = layout.tables / "metrics.csv"
-    table.parent.mkdir(parents=True)
-    table.write_text(as_csv(rows))
-    return samples, table
-
-
-def test_samples_are_matched_to_their_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    samples, _ = write_results("gaussian")
-    runs = figure_data.load_samples_of(samples, "smoke")
-    assert [(r.method, r.epsilon, r.seed) for r in runs] == [
-        ("enot", 0.0, 0),
-        ("enot", 1.0, 0),
-        ("enot", 1.0, 1),
-        ("egnot", 1.0, 0),
-    ]
-    assert {r.case for r in runs} == {"gaussian-d3"}
-    assert figure_data.methods_of(runs) == ["enot", "egnot"]
-    assert figure_data.epsilons_of(runs) == [0.0, 1.0]
-    assert [r.seed for r in figure_data.runs_of(runs, method="enot").values()] == [0, 0]
-    arrays = runs[0].arrays
-    assert arrays["x"].dtype == np.float32
-    assert arrays["conditional_y"].shape == (3, 4, 3)
-    assert arrays["x"] is arrays["x"], "read once"
-    assert set(arrays) == {
-        "x", "y", "target", "conditional_x", "conditional_y", "path", "path_t",
-    }  # fmt: skip
-    with pytest.raises(KeyError, match="'z' is not in"):
-        arrays["z"]
-
-
-def test_samples_without_a_run_and_damaged_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    samples, _ = write_results("gaussian")
-    with pytest.raises(DataError, match="no run config"):
-        figure_data.load_samples_of([*samples, "results/smoke/samples/other/enot.npz"], "smoke")
-    with pytest.raises(DataError, match="no run config"):
-        figure_data.load_samples_of(samples, "laptop")
-    Path(samples[0]).write_bytes(b"no zip file")
-    with pytest.raises(DataError, match="cannot be read"):
-        figure_data.load_samples_of(samples[:1], "smoke")[0].arrays["x"]
-    config = Layout("smoke").run_config("gaussian-d3", "enot-eps0-seed0")
-    config.write_text(to_json(make_run("gaussian", "enot", 2.0, 0)))
-    with pytest.raises(DataError, match="the config of gaussian-d3/enot-eps2-seed0"):
-        figure_data.load_samples_of(samples, "smoke")
-
-
-def test_estimates_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    samples, table = write_results("gaussian")
-    rows, runs = figure_data.read_metrics(table), figure_data.load_samples_of(samples, "smoke")
-    two = figure_data.estimate(rows, "bw_uvp_plan", case="gaussian-d3", method="enot", epsilon=1.0)
-    assert two is not None
-    # Values 1 and 2: standard error 1/2, Student's t with one degree of freedom 12.706.
-    assert (two.value, two.num_seeds, two.floor) == (1.5, 2, 0.5)
-    assert two.half_width == pytest.approx(12.706 / 2, rel=1e-4)
-    assert str(two) == "1.5 ± 6.4"
-    one = figure_data.estimate(rows, "hue_error", case="gaussian-d3", method="enot", epsilon=0.0)
-    assert one is not None and (one.half_width, one.floor, str(one)) == (0.0, None, "1")
-    key = {"case": "gaussian-d3", "method": "sinkhorn", "epsilon": 1.0}
-    assert figure_data.estimate(rows, "bw_uvp_plan", **key) is None  # type: ignore[arg-type]
-    points = figure_data.series(rows, "bw_uvp_plan", runs, case="gaussian-d3")
-    assert {m: [p.value for p in own] for m, own in points.items()} == {
-        "enot": [1.0, 1.5],
-        "egnot": [1.0],
-    }
-
-
-def test_comparison_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    samples, table = write_results("gaussian")
-    rows, runs = figure_data.read_metrics(table), figure_data.load_samples_of(samples, "smoke")
-    cells, starts = figure_data.comparison_table(rows, ["bw_uvp_plan"], runs, case="gaussian-d3")
-    assert [[cell.text for cell in row] for row in cells] == [
-        ["0", "ENOT", "1", "0.5", "12"],
-        ["1", "ENOT", "1.5 ± 6.4", "0.5", "12"],
-        ["", "EgNOT", "1", "0.5", "12"],
-    ]
-    assert starts == [0, 1]
-    assert [row[2].bold for row in cells] == [False, False, True]
-    lines = figure_data.as_markdown(["a\nb", "c", "d", "e", "f"], cells).splitlines()
-    assert lines[0] == "| a b | c | d | e | f |"
-    assert lines[-1] == "|  | EgNOT | **1** | 0.5 | 12 |"
-    assert figure_data.comparison_table([], ["bw_uvp_plan"], runs, case="gaussian-d3")[0] == []
-
-
-def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
-    for name in ("metrics.csv", "absent.csv"):
-        with pytest.raises(DataError, match="entropic-ot table"):
-            figure_data.read_metrics(tmp_path / name)
-
-
-# --- notebooks -----------------------------------------------------------------------------------
-
-
-def read(notebook: Path) -> nbformat.NotebookNode:
-    return jupytext.read(notebook)
-
-
-def code_of(notebook: Path) -> list[nbformat.NotebookNode]:
-    return [cell for cell in read(notebook).cells if cell.cell_type == "code"]
-
-
-def test_there_is_a_notebook_for_each_experiment() -> None:
-    assert {notebook.stem for notebook in NOTEBOOKS} >= set(PROBLEMS)
-
-
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_define_nothing_train_nothing_and_store_nothing(notebook: Path) -> None:
-    for cell in code_of(notebook):
-        assert not cell.get("outputs")
-        for node in ast.walk(ast.parse(cell.source)):
-            kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-            assert not isinstance(node, kinds), f"line {getattr(node, 'lineno', 0)}: {cell.source}"
-            if isinstance(node, ast.ImportFrom):
-                names = {alias.name for alias in node.names}
-                assert node.module == "IPython.display" or names <= {"figure_data", "plotting"}
-            assert not isinstance(node, ast.Import)
-
-
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_have_the_four_parameters(notebook: Path) -> None:
-    tagged = [c for c in code_of(notebook) if "parameters" in c.metadata.get("tags", [])]
-    assert len(tagged) == 1
-    names = [
-        target.id
-        for node in ast.parse(tagged[0].source).body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
-    assert sorted(names) == ["metrics", "out", "samples", "scale"]
-    assert len(ast.parse(tagged[0].source).body) == 4
-
-
-@pytest.mark.filterwarnings("error")  # Matplotlib warns when panels do not fit
-@pytest.mark.parametrize("given", ["all", "one", "none"])
-@pytest.mark.parametrize("experiment", PROBLEMS)
-def test_notebooks_draw_whatever_there_is(
-    experiment: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All runs; the one of EgNOT with an empty table; and nothing at all."""
-    monkeypatch.chdir(tmp_path)
-    samples, table = write_results(experiment)
-    if given != "all":
-        table.write_text(as_csv([]))
-        samples = samples[-1:] if given == "one" else []
-    (notebook,) = (path for path in NOTEBOOKS if path.stem == experiment)
-    space = {"scale": "smoke", "metrics": str(table), "out": "figure", "samples": samples}
-    monkeypatch.setattr("entropic_ot.plotting.figures.DPI", 40)  # quick
-    monkeypatch.setattr("IPython.display.display", lambda *_: None)
-    for cell in code_of(notebook):
-        if "parameters" not in cell.metadata.get("tags", []):
-            exec(compile(cell.source, str(notebook), "exec"), space)
-    assert Path("figure.png").stat().st_size > 0
-    assert Path("figure.pdf").stat().st_size > 0

@@ -27,15 +27,13 @@ from IPython.display import Image, Markdown, display
 from entropic_ot import figure_data, plotting
 
 plotting.use_style()
-runs = figure_data.load_samples_of(samples, scale)
-table = figure_data.read_metrics(metrics)
-cases = figure_data.cases_of(runs)
+results = figure_data.load_results(samples, metrics, scale)
 measures = {
     "bw_uvp_plan": "BW$_2^2$-UVP of the plan [%]",
     "bw_uvp_target": "BW$_2^2$-UVP of the target [%]",
 }
 header = ["ε", "method", "plan\n[%]", "floor", "target\n[%]", "floor", "training\n[s]"]
-contents = [figure_data.comparison_table(table, list(measures), runs, case=c) for c in cases]
+contents = [results.comparison_table(measures, case) for case in results.cases]
 lengths = [max(9, len(cells)) + 3 for cells, _ in contents] or [12]
 figure = plotting.new_figure(11.2, 0.22 * sum(lengths) + 0.5)
 axes = figure.subplots(
@@ -51,23 +49,15 @@ axes = figure.subplots(
 # several seeds: the mean and its 95 % interval.
 
 # %%
-for (plan, target, right), case, (cells, starts) in zip(axes, cases, contents, strict=False):
-    dim = next(run.problem.dim for run in runs if run.case == case)
-    for ax, (metric, label) in zip((plan, target), measures.items(), strict=True):
-        points = figure_data.series(table, metric, runs, case=case)
+for line, case, (cells, starts) in zip(axes, results.cases, contents, strict=False):
+    plotting.row_label(line[0], f"D = {results.problem(case).dim}", pad=34)
+    for ax, (label, points) in zip(line, results.curves(measures, case).items(), strict=False):
         plotting.metric_by_epsilon(ax, points, label, log=True)
-    plotting.row_label(plan, f"D = {dim}", pad=34)
     if cells:
-        plotting.table(right, header, cells, rules_before=starts)
+        plotting.table(line[-1], header, cells, rules_before=starts)
         display(Markdown(f"### {case}\n\n{figure_data.as_markdown(header, cells)}"))
     else:
-        plotting.message(right, f"metrics.csv has no values for {case}")
+        plotting.message(line[-1], f"metrics.csv has no values for {case}")
 
 # %%
-if runs:
-    methods = figure_data.methods_of(runs)
-    plotting.legend_below(figure, methods, data=False, floor="exact samples")
-else:
-    for ax in axes.flat:
-        plotting.message(ax, "no samples were given")
-Image(plotting.save(figure, out), width=1000)
+Image(plotting.finish(figure, out, results.methods, data=False, floor="exact samples"), width=1000)

@@ -28,9 +28,8 @@ from IPython.display import Image
 from entropic_ot import figure_data, plotting
 
 plotting.use_style()
-runs = figure_data.load_samples_of(samples, scale)
-table = figure_data.read_metrics(metrics)
-cases, methods = figure_data.cases_of(runs), figure_data.methods_of(runs)
+results = figure_data.load_results(samples, metrics, scale)
+cases, methods = results.cases, results.methods
 num_rows, num_columns = max(1, len(cases)), 2 + max(1, len(methods))
 figure, axes = plotting.new_panels(num_rows, num_columns, size=2.2, last_column=1.4)
 
@@ -46,46 +45,29 @@ figure, axes = plotting.new_panels(num_rows, num_columns, size=2.2, last_column=
 
 # %%
 for line, case in zip(axes, cases, strict=False):
-    own = [run for run in runs if run.case == case]
-    problem = own[0].problem
-    x, target = own[0].arrays["x"][:, :2], own[0].arrays["target"][:, :2]
+    problem, data = results.problem(case), results.data(case)
+    x, target = data["x"][:, :2], data["target"][:, :2]
     limits = plotting.limits_around(x, target, beyond=0.003)
     plotting.source_and_target(line[0], x, target, limits)
     line[0].set(title="Data", xlabel="PC 1", ylabel="PC 2")
     days = problem.setting.replace("to", " → ")
     plotting.row_label(line[0], f"days {days},  D = {problem.dim}", pad=20)
-    heights, reference = {}, None
     for ax, method in zip(line[1:], methods, strict=False):
-        style = plotting.method_style(method)
-        found = figure_data.runs_of(own, method=method)
-        if not found:
+        plans, style = results.plans(case, method), plotting.method_style(method)
+        if not plans:
             plotting.missing_run(ax, method)
             continue
-        epsilon, run = next(iter(found.items()))
-        plotting.fitted_samples(ax, run.arrays["y"][:, :2], target, limits, colour=style.colour)
+        epsilon, arrays = next(iter(plans.items()))
+        plotting.fitted_samples(ax, arrays["y"][:, :2], target, limits, colour=style.colour)
         ax.set_title(f"{style.label}, {plotting.epsilon_label(epsilon)}", color=style.colour)
         ax.set_xlabel("PC 1")
-        for epsilon in found:
-            key = {"case": case, "method": method, "epsilon": epsilon}
-            value = figure_data.estimate(table, "energy_distance", **key)
-            independent = figure_data.estimate(table, "energy_distance_independent", **key)
-            if value:
-                name = style.label if len(found) == 1 else f"{style.label}\n{epsilon:g}"
-                heights[method, name] = (value.value, value.half_width)
-            if independent:
-                reference = independent.value
     plotting.bars(
         line[-1],
-        heights,
+        results.bars("energy_distance", case),
         "Energy distance, held-out day",
-        reference=reference,
+        reference=results.last_value("energy_distance_independent", case),
         reference_label="independent coupling",
     )
 
 # %%
-if runs:
-    plotting.legend_below(figure, methods)
-else:
-    for ax in axes.flat:
-        plotting.message(ax, "no samples were given")
-Image(plotting.save(figure, out), width=1000)
+Image(plotting.finish(figure, out, methods), width=1000)

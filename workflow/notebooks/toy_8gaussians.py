@@ -25,17 +25,21 @@ from IPython.display import Image
 from entropic_ot import figure_data, plotting
 
 plotting.use_style()
-runs = figure_data.load_samples_of(samples, scale)
-table = figure_data.read_metrics(metrics)
-cases, epsilons = figure_data.cases_of(runs), figure_data.epsilons_of(runs)
-contents = {
-    "fitted samples": "enot",
-    "trajectories": "enot",
-    "conditional plans, EgNOT": "egnot",
-    "conditional plans, Sinkhorn": "sinkhorn",
+results = figure_data.load_results(samples, metrics, scale)
+rows = [
+    ("enot", "fitted samples"),
+    ("enot", "trajectories"),
+    ("egnot", "conditional plans"),
+    ("sinkhorn", "conditional plans"),
+]
+measures = {
+    "cost_half_l2": r"Cost $\frac{1}{2}\|x-y\|^2$",
+    "conditional_variance": "Variance of $y$ given $x$",
+    "energy_distance": "Energy distance to target",
 }
-rows = [(case, content) for case in cases for content in contents]
-figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len(epsilons)))
+cases, epsilons = results.cases, results.epsilons
+figure, side, axes = plotting.new_plan_panels(len(cases), len(rows), len(epsilons))
+plotting.epsilon_titles(axes[0, 0], epsilons)
 
 # %% [markdown]
 # **How to read it.** One column per ε.
@@ -52,48 +56,14 @@ figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len
 #   what as many exact samples get.
 
 # %%
-for block, case in enumerate(cases):
-    own = figure_data.runs_of(runs, case=case)
-    arrays = next(iter(own.values())).arrays
-    first = block * len(contents)
-    limits = plotting.limits_around(arrays["x"], arrays["target"])
-    plotting.source_and_target(side[first], arrays["x"], arrays["target"], limits)
-    side[first].set_title("Data" if len(cases) == 1 else case)
-    for offset, metric, label in (
-        (1, "cost_half_l2", r"Cost $\frac{1}{2}\|x-y\|^2$"),
-        (2, "conditional_variance", "Variance of $y$ given $x$"),
-        (3, "energy_distance", "Energy distance to target"),
-    ):
-        points = figure_data.series(table, metric, runs, case=case)
-        plotting.metric_by_epsilon(side[first + offset], points, label)
+for column, block, case in zip(side, axes, cases, strict=False):
+    data = results.data(case)
+    limits = plotting.limits_around(data["x"], data["target"])
+    curves = results.curves(measures, case)
+    plotting.data_column(column, data, curves, limits, results.heading(case))
+    for line, (method, content) in zip(block, rows, strict=True):
+        plans = results.plans(case, method)
+        plotting.plan_row(line, method, content, plans, epsilons, limits, label=content)
 
 # %%
-for ax, epsilon in zip(axes[0], epsilons, strict=False):
-    ax.set_title(plotting.epsilon_label(epsilon))
-for line, (case, content) in zip(axes, rows, strict=False):
-    method, kind = contents[content], content.partition(",")[0]
-    style = plotting.method_style(method)
-    own = figure_data.runs_of(runs, case=case, method=method)
-    plotting.row_label(line[0], f"{style.label}\n{kind}", style.colour)
-    for ax, epsilon in zip(line, epsilons, strict=True):
-        if epsilon not in own:
-            plotting.missing_run(ax, method, epsilon)
-            continue
-        arrays = own[epsilon].arrays
-        data = {"target": arrays["target"], "colour": style.colour}
-        data["limits"] = plotting.limits_around(arrays["x"], arrays["target"])
-        if kind == "fitted samples":
-            plotting.fitted_samples(ax, arrays["y"], x=arrays["x"], **data)
-        elif kind == "trajectories":
-            plotting.trajectories(ax, arrays["path"], **data)
-        else:
-            plotting.fitted_samples(ax, arrays["y"], faint=True, **data)
-            plotting.conditional_clouds(ax, arrays["conditional_x"], arrays["conditional_y"])
-
-# %%
-if runs:
-    plotting.legend_below(figure, figure_data.methods_of(runs), floor="exact samples")
-else:
-    for ax in [*side, *axes.flat]:
-        plotting.message(ax, "no samples were given")
-Image(plotting.save(figure, out), width=900)
+Image(plotting.finish(figure, out, results.methods, floor="exact samples"), width=900)

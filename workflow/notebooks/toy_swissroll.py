@@ -25,12 +25,15 @@ from IPython.display import Image
 from entropic_ot import figure_data, plotting
 
 plotting.use_style()
-runs = figure_data.load_samples_of(samples, scale)
-table = figure_data.read_metrics(metrics)
-cases, epsilons = figure_data.cases_of(runs), figure_data.epsilons_of(runs)
+results = figure_data.load_results(samples, metrics, scale)
 methods = ["egnot", "enot", "sinkhorn"]
-rows = [(case, method) for case in cases for method in methods]
-figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len(epsilons)))
+measures = {
+    "conditional_variance": "Variance of $y$ given $x$",
+    "energy_distance": "Energy distance to target",
+}
+cases, epsilons = results.cases, results.epsilons
+figure, side, axes = plotting.new_plan_panels(len(cases), len(methods), len(epsilons))
+plotting.epsilon_titles(axes[0, 0], epsilons)
 
 # %% [markdown]
 # **How to read it.** One row per method, one column per ε.
@@ -44,41 +47,14 @@ figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len
 #   exact samples get.
 
 # %%
-for block, case in enumerate(cases):
-    own = figure_data.runs_of(runs, case=case)
-    arrays = next(iter(own.values())).arrays
-    first = block * len(methods)
-    limits = plotting.limits_around(arrays["target"], margin=0.1)
-    plotting.source_and_target(side[first], arrays["x"], arrays["target"], limits)
-    side[first].set_title("Data" if len(cases) == 1 else case)
-    for offset, metric, label in (
-        (1, "conditional_variance", "Variance of $y$ given $x$"),
-        (2, "energy_distance", "Energy distance to target"),
-    ):
-        points = figure_data.series(table, metric, runs, case=case)
-        plotting.metric_by_epsilon(side[first + offset], points, label)
+for column, block, case in zip(side, axes, cases, strict=False):
+    data = results.data(case)
+    limits = plotting.limits_around(data["target"], margin=0.1)
+    curves = results.curves(measures, case)
+    plotting.data_column(column, data, curves, limits, results.heading(case))
+    for line, method in zip(block, methods, strict=True):
+        plans = results.plans(case, method)
+        plotting.plan_row(line, method, "conditional plans", plans, epsilons, limits)
 
 # %%
-for ax, epsilon in zip(axes[0], epsilons, strict=False):
-    ax.set_title(plotting.epsilon_label(epsilon))
-for line, (case, method) in zip(axes, rows, strict=False):
-    style = plotting.method_style(method)
-    own = figure_data.runs_of(runs, case=case, method=method)
-    plotting.row_label(line[0], style.label, style.colour)
-    for ax, epsilon in zip(line, epsilons, strict=True):
-        if epsilon not in own:
-            plotting.missing_run(ax, method, epsilon)
-            continue
-        arrays = own[epsilon].arrays
-        data = {"target": arrays["target"], "colour": style.colour}
-        data["limits"] = plotting.limits_around(arrays["target"], margin=0.1)
-        plotting.fitted_samples(ax, arrays["y"], faint=True, **data)
-        plotting.conditional_clouds(ax, arrays["conditional_x"], arrays["conditional_y"])
-
-# %%
-if runs:
-    plotting.legend_below(figure, figure_data.methods_of(runs), floor="exact samples")
-else:
-    for ax in [*side, *axes.flat]:
-        plotting.message(ax, "no samples were given")
-Image(plotting.save(figure, out), width=1000)
+Image(plotting.finish(figure, out, results.methods, floor="exact samples"), width=1000)

@@ -9,6 +9,10 @@ from entropic_ot.figure_data.metrics import (
     read_metrics,
     series,
 )
+from entropic_ot.figure_data.results import (
+    Results,
+    load_results,
+)
 from entropic_ot.figure_data.samples import (
     FigureRun,
     LazyArrays,
@@ -24,11 +28,13 @@ __all__ = [
     "FigureRun",
     "LazyArrays",
     "MetricRow",
+    "Results",
     "as_markdown",
     "cases_of",
     "comparison_table",
     "epsilons_of",
     "estimate",
+    "load_results",
     "load_samples_of",
     "methods_of",
     "read_metrics",

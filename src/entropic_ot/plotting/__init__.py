@@ -12,6 +12,7 @@ from entropic_ot.plotting.curves import (
 )
 from entropic_ot.plotting.figures import (
     LEGEND_ENTRY_INCHES,
+    finish,
     legend_below,
     message,
     missing_run,
@@ -25,6 +26,8 @@ from entropic_ot.plotting.images import (
     beside,
     evenly_spaced,
     image_grid,
+    image_samples,
+    image_trajectories,
 )
 from entropic_ot.plotting.planar import (
     DOTS_PER_CLOUD,
@@ -42,6 +45,14 @@ from entropic_ot.plotting.planar import (
     spread_rows,
     thin,
     trajectories,
+)
+from entropic_ot.plotting.plans import (
+    Samples,
+    data_column,
+    epsilon_titles,
+    new_plan_panels,
+    plan,
+    plan_row,
 )
 from entropic_ot.plotting.style import (
     CLOUD_COLOURS,
@@ -84,14 +95,20 @@ __all__ = [
     "Limits",
     "MethodStyle",
     "Point",
+    "Samples",
     "bars",
     "beside",
     "conditional_clouds",
+    "data_column",
     "dots",
     "epsilon_label",
+    "epsilon_titles",
     "evenly_spaced",
+    "finish",
     "fitted_samples",
     "image_grid",
+    "image_samples",
+    "image_trajectories",
     "legend_below",
     "limits_around",
     "message",
@@ -101,6 +118,9 @@ __all__ = [
     "new_figure",
     "new_panels",
     "new_panels_with_side",
+    "new_plan_panels",
+    "plan",
+    "plan_row",
     "plane",
     "points_2d",
     "row_label",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +112,21 @@ def legend_below(
             ncols=math.ceil(len(handles) / rows),
             columnspacing=1.6, fontsize=9.5,
         )  # fmt: skip
+
+
+def finish(
+    figure: Figure,
+    prefix: str | Path,
+    methods: Sequence[str],
+    *,
+    legend: bool = True,
+    data: bool = True,
+    floor: str | None = None,
+) -> Path:
+    """Add the legend of legend_below, and save; without any method all panels say so."""
+    if not methods:
+        for ax in figure.axes:
+            message(ax, "no samples were given")
+    elif legend:
+        legend_below(figure, methods, data=data, floor=floor)
+    return save(figure, prefix)

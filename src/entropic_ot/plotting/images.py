@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,3 +59,22 @@ def image_grid(
             )
         ax.set_xticks([start + width / 2 - 0.5 for start in left], column_labels)
         ax.tick_params(length=0, pad=2)
+
+
+def image_samples(
+    ax: Axes, samples: Mapping[str, Array], *, num_inputs: int, num_samples: int
+) -> None:
+    """The first inputs of a samples file, each with several samples of π(y | x) at its right."""
+    inputs = samples["conditional_x"][:num_inputs, None]
+    outputs = samples["conditional_y"][:num_inputs, :num_samples]
+    image_grid(ax, beside(inputs, outputs), split_first_column=True)
+
+
+def image_trajectories(
+    ax: Axes, samples: Mapping[str, Array], *, num_inputs: int, num_times: int
+) -> None:
+    """States of the first paths of a samples file, from t = 0 at the left to t = 1."""
+    times = evenly_spaced(len(samples["path"]), num_times)
+    states = samples["path"][times][:, :num_inputs].swapaxes(0, 1)
+    image_grid(ax, states, column_labels=[f"{time:.2g}" for time in samples["path_t"][times]])
+    ax.set_xlabel("$t$")

@@ -1,0 +1,317 @@
+"""What figure notebooks read is what was computed, and the notebooks stay thin."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import jupytext
+import matplotlib
+import nbformat
+import numpy as np
+import pytest
+
+from entropic_ot import figure_data, plotting
+from entropic_ot.errors import DataError
+from entropic_ot.experiments.config import (
+    SOLVER_CONFIGS,
+    ColouredMNISTProblem,
+    ComputeConfig,
+    EightGaussiansProblem,
+    GaussianProblem,
+    MSCIProblem,
+    ProblemConfig,
+    RunConfig,
+    SwissRollProblem,
+    to_json,
+)
+from entropic_ot.experiments.paths import Layout
+from entropic_ot.experiments.tables import as_csv
+
+NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def own_style() -> Iterator[None]:
+    with matplotlib.rc_context():
+        plotting.use_style()
+        yield
+
+
+PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
+    "toy_8gaussians": (
+        None,
+        EightGaussiansProblem(kind="toy_8gaussians", radius=5.0, std=0.5),
+        (2,),
+    ),
+    "toy_swissroll": (None, SwissRollProblem(kind="toy_swissroll", noise=0.8, scale=0.1), (2,)),
+    "gaussian": (
+        "d3",
+        GaussianProblem(kind="gaussian", dim=3, source_seed=42, target_seed=43),
+        (3,),
+    ),
+    "cmnist_2to3": (
+        "8px",
+        ColouredMNISTProblem(
+            kind="coloured_mnist", source_digit=2, target_digit=3, image_size=8, hue_seed=0
+        ),
+        (3, 8, 8),
+    ),
+    "msci": ("d50-2to4", MSCIProblem(kind="msci", dim=50, setting="2to4"), (50,)),
+}
+RUNS = (("enot", 0.0, 0), ("enot", 1.0, 1), ("enot", 1.0, 0), ("egnot", 1.0, 0))
+METRICS = (
+    "bw_uvp_plan",
+    "bw_uvp_target",
+    "energy_distance",
+    "energy_distance_independent",
+    "conditional_variance",
+    "cost_half_l2",
+    "share_three",
+    "hue_error",
+)
+
+
+def make_run(experiment: str, method: str, epsilon: float, seed: int) -> RunConfig:
+    variant, problem, _ = PROBLEMS[experiment]
+    return RunConfig(
+        scale="smoke",
+        experiment=experiment,
+        variant=variant,
+        method=method,  # type: ignore[arg-type]
+        epsilon=epsilon,
+        seed=seed,
+        num_steps=1,
+        problem=problem,
+        solver=SOLVER_CONFIGS[method](),
+        compute=ComputeConfig(
+            device="cpu", precision="float32", checkpoint_seconds=1.0, log_points=1
+        ),
+    )
+
+
+def write_results(experiment: str) -> tuple[list[str], Path]:
+    """Configs, samples and the table of a few runs, below the current directory."""
+    layout, samples, rows = Layout("smoke"), [], []
+    shape = PROBLEMS[experiment][2]
+    for method, epsilon, seed in RUNS:
+        run = make_run(experiment, method, epsilon, seed)
+        config, file = layout.run_config(run.case, run.name), layout.samples(run.case, run.name)
+        for path, folder in ((config, config.parent), (file, file.parent)):
+            folder.mkdir(parents=True, exist_ok=True)
+            samples += [str(path)] if path == file else []
+        config.write_text(to_json(run))
+        (config.parent / "evaluation.json").write_text("{}")  # stands there, and is no run
+        arrays = {
+            "x": (20, *shape),
+            "y": (20, *shape),
+            "target": (20, *shape),
+            "conditional_x": (3, *shape),
+            "conditional_y": (3, 4, *shape),
+            "path": (5, 6, *shape),
+        }
+        np.savez(
+            file,
+            path_t=np.linspace(0, 1, 5, dtype=np.float32),
+            **{name: RNG.normal(size=size).astype(np.float16) for name, size in arrays.items()},
+        )
+        for metric in METRICS:
+            rows.append(
+                {
+                    "scale": "smoke",
+                    "experiment": experiment,
+                    "variant": run.variant,
+                    "method": method,
+                    "epsilon": epsilon,
+                    "dim": 3,
+                    "seed": seed,
+                    "metric": metric,
+                    "value": 1.0 + seed,
+                    "floor": None if metric == "hue_error" else 0.5,
+                    "n": 20,
+                    "train_seconds": 12.34,
+                }
+            )
+    table = layout.tables / "metrics.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text(as_csv(rows))
+    return samples, table
+
+
+def test_samples_are_matched_to_their_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, _ = write_results("gaussian")
+    runs = figure_data.load_samples_of(samples, "smoke")
+    assert [(r.method, r.epsilon, r.seed) for r in runs] == [
+        ("enot", 0.0, 0),
+        ("enot", 1.0, 0),
+        ("enot", 1.0, 1),
+        ("egnot", 1.0, 0),
+    ]
+    assert {r.case for r in runs} == {"gaussian-d3"}
+    assert figure_data.methods_of(runs) == ["enot", "egnot"]
+    assert figure_data.epsilons_of(runs) == [0.0, 1.0]
+    assert [r.seed for r in figure_data.runs_of(runs, method="enot").values()] == [0, 0]
+    arrays = runs[0].arrays
+    assert arrays["x"].dtype == np.float32
+    assert arrays["conditional_y"].shape == (3, 4, 3)
+    assert arrays["x"] is arrays["x"], "read once"
+    assert set(arrays) == {
+        "x", "y", "target", "conditional_x", "conditional_y", "path", "path_t",
+    }  # fmt: skip
+    with pytest.raises(KeyError, match="'z' is not in"):
+        arrays["z"]
+
+
+def test_samples_without_a_run_and_damaged_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, _ = write_results("gaussian")
+    with pytest.raises(DataError, match="no run config"):
+        figure_data.load_samples_of([*samples, "results/smoke/samples/other/enot.npz"], "smoke")
+    with pytest.raises(DataError, match="no run config"):
+        figure_data.load_samples_of(samples, "laptop")
+    Path(samples[0]).write_bytes(b"no zip file")
+    with pytest.raises(DataError, match="cannot be read"):
+        figure_data.load_samples_of(samples[:1], "smoke")[0].arrays["x"]
+    config = Layout("smoke").run_config("gaussian-d3", "enot-eps0-seed0")
+    config.write_text(to_json(make_run("gaussian", "enot", 2.0, 0)))
+    with pytest.raises(DataError, match="the config of gaussian-d3/enot-eps2-seed0"):
+        figure_data.load_samples_of(samples, "smoke")
+
+
+def test_estimates_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, table = write_results("gaussian")
+    rows, runs = figure_data.read_metrics(table), figure_data.load_samples_of(samples, "smoke")
+    two = figure_data.estimate(rows, "bw_uvp_plan", case="gaussian-d3", method="enot", epsilon=1.0)
+    assert two is not None
+    # Values 1 and 2: standard error 1/2, Student's t with one degree of freedom 12.706.
+    assert (two.value, two.num_seeds, two.floor) == (1.5, 2, 0.5)
+    assert two.half_width == pytest.approx(12.706 / 2, rel=1e-4)
+    assert str(two) == "1.5 ± 6.4"
+    one = figure_data.estimate(rows, "hue_error", case="gaussian-d3", method="enot", epsilon=0.0)
+    assert one is not None and (one.half_width, one.floor, str(one)) == (0.0, None, "1")
+    key = {"case": "gaussian-d3", "method": "sinkhorn", "epsilon": 1.0}
+    assert figure_data.estimate(rows, "bw_uvp_plan", **key) is None  # type: ignore[arg-type]
+    points = figure_data.series(rows, "bw_uvp_plan", runs, case="gaussian-d3")
+    assert {m: [p.value for p in own] for m, own in points.items()} == {
+        "enot": [1.0, 1.5],
+        "egnot": [1.0],
+    }
+
+
+def test_comparison_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, table = write_results("gaussian")
+    rows, runs = figure_data.read_metrics(table), figure_data.load_samples_of(samples, "smoke")
+    cells, starts = figure_data.comparison_table(rows, ["bw_uvp_plan"], runs, case="gaussian-d3")
+    assert [[cell.text for cell in row] for row in cells] == [
+        ["0", "ENOT", "1", "0.5", "12"],
+        ["1", "ENOT", "1.5 ± 6.4", "0.5", "12"],
+        ["", "EgNOT", "1", "0.5", "12"],
+    ]
+    assert starts == [0, 1]
+    assert [row[2].bold for row in cells] == [False, False, True]
+    lines = figure_data.as_markdown(["a\nb", "c", "d", "e", "f"], cells).splitlines()
+    assert lines[0] == "| a b | c | d | e | f |"
+    assert lines[-1] == "|  | EgNOT | **1** | 0.5 | 12 |"
+    assert figure_data.comparison_table([], ["bw_uvp_plan"], runs, case="gaussian-d3")[0] == []
+
+
+def test_results_are_what_one_figure_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, table = write_results("gaussian")
+    results = figure_data.load_results(samples, table, "smoke")
+    case = "gaussian-d3"
+    assert (results.cases, results.methods, results.epsilons) == ([case], ["enot", "egnot"], [0, 1])
+    assert results.heading(case) == "Data"
+    assert results.of_case("other").runs == []
+    assert results.data(case)["x"].shape == (20, 3)
+    assert list(results.plans(case, "enot")) == [0.0, 1.0]
+    assert list(results.plans(case, "egnot")) == [1.0]
+    assert list(results.curves({"bw_uvp_plan": "label"}, case)["label"]) == ["enot", "egnot"]
+    bars = results.bars("bw_uvp_plan", case)
+    assert list(bars) == [("enot", "ENOT\n0"), ("enot", "ENOT\n1"), ("egnot", "EgNOT")]
+    assert bars["egnot", "EgNOT"] == (1.0, 0.0)
+    assert results.last_value("bw_uvp_plan", case) == 1.0
+    assert results.last_value("fid", case) is None
+    note = results.digits_note(case, "egnot", 1.0)
+    assert note == "called “3”: 1 % (real 3s: 0 %),  hue error 1°"
+    assert results.digits_note(case, "sinkhorn", 1.0) == ""
+
+
+def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
+    for name in ("metrics.csv", "absent.csv"):
+        with pytest.raises(DataError, match="entropic-ot table"):
+            figure_data.read_metrics(tmp_path / name)
+
+
+# --- notebooks -----------------------------------------------------------------------------------
+
+
+def read(notebook: Path) -> nbformat.NotebookNode:
+    return jupytext.read(notebook)
+
+
+def code_of(notebook: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(notebook).cells if cell.cell_type == "code"]
+
+
+def test_there_is_a_notebook_for_each_experiment() -> None:
+    assert {notebook.stem for notebook in NOTEBOOKS} >= set(PROBLEMS)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_define_nothing_train_nothing_and_store_nothing(notebook: Path) -> None:
+    for cell in code_of(notebook):
+        assert not cell.get("outputs")
+        for node in ast.walk(ast.parse(cell.source)):
+            kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+            assert not isinstance(node, kinds), f"line {getattr(node, 'lineno', 0)}: {cell.source}"
+            if isinstance(node, ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                assert node.module == "IPython.display" or names <= {"figure_data", "plotting"}
+            assert not isinstance(node, ast.Import)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_have_the_four_parameters(notebook: Path) -> None:
+    tagged = [c for c in code_of(notebook) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    names = [
+        target.id
+        for node in ast.parse(tagged[0].source).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert sorted(names) == ["metrics", "out", "samples", "scale"]
+    assert len(ast.parse(tagged[0].source).body) == 4
+
+
+@pytest.mark.filterwarnings("error")  # Matplotlib warns when panels do not fit
+@pytest.mark.parametrize("given", ["all", "one", "none"])
+@pytest.mark.parametrize("experiment", PROBLEMS)
+def test_notebooks_draw_whatever_there_is(
+    experiment: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All runs; the one of EgNOT with an empty table; and nothing at all."""
+    monkeypatch.chdir(tmp_path)
+    samples, table = write_results(experiment)
+    if given != "all":
+        table.write_text(as_csv([]))
+        samples = samples[-1:] if given == "one" else []
+    (notebook,) = (path for path in NOTEBOOKS if path.stem == experiment)
+    space = {"scale": "smoke", "metrics": str(table), "out": "figure", "samples": samples}
+    monkeypatch.setattr("entropic_ot.plotting.figures.DPI", 40)  # quick
+    monkeypatch.setattr("IPython.display.display", lambda *_: None)
+    for cell in code_of(notebook):
+        if "parameters" not in cell.metadata.get("tags", []):
+            exec(compile(cell.source, str(notebook), "exec"), space)
+    assert Path("figure.png").stat().st_size > 0
+    assert Path("figure.pdf").stat().st_size > 0

@@ -458,6 +458,59 @@ def test_a_variant_named_like_an_experiment_is_refused(
         resolved(data, tmp_path)
 
 
+DISABLED = {
+    "experiment": change(*GAUSSIAN, "enabled", to=False),
+    "its only variant": change(*GAUSSIAN, "variants", to={"d16": {"enabled": False}}),
+}
+
+
+@pytest.mark.parametrize("disable", DISABLED.values(), ids=DISABLED)
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("unknown setting", "unknown problem", "unknown metric", "unknown preset"),
+        *("no step", "no seed", "epsilon 0 for EgNOT", "no dimension", "one sample"),
+    ],
+)
+def test_what_is_disabled_is_checked_too(
+    data: dict[str, Any], tmp_path: Path, disable: Edit, what: str
+) -> None:
+    disable(data)
+    assert resolved(copy.deepcopy(data), tmp_path).cases == ["toy_8gaussians"]
+    edit, message = REFUSED[what]
+    edit(data)
+    with pytest.raises(ConfigError) as caught:
+        resolved(data, tmp_path)
+    assert message in str(caught.value)
+
+
+def test_a_misfit_in_a_variant_names_the_variant(data: dict[str, Any], tmp_path: Path) -> None:
+    gaussian(data)["variants"]["d0"] = {"problem": {"dim": 0}, "enabled": False}
+    message = r"yaml: in variant d0: experiments\.gaussian\.problem\.dim: found 0"
+    with pytest.raises(ConfigError, match=message):
+        resolved(data, tmp_path)
+
+
+def test_an_experiment_without_its_data_is_checked_too(
+    original: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EOT_MIRROR", raising=False)
+    original = copy.deepcopy(original)
+    change("experiments", "msci", "methods", "enot", "preset", to="vector")(original)
+    with pytest.raises(ConfigError, match=r"msci\.methods\.enot\.preset: unknown preset"):
+        resolved(original, tmp_path)
+
+
+def test_the_files_that_a_disabled_experiment_names_need_not_exist(
+    original: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = copy.deepcopy(original)
+    change("experiments", "my_data", "problem", "source", to="nowhere/x.npy")(original)
+    assert "my_data" not in resolved(original, tmp_path).cases
+
+
 def test_nothing_enabled_is_refused(data: dict[str, Any], tmp_path: Path) -> None:
     for experiment in data["experiments"].values():
         experiment["enabled"] = False

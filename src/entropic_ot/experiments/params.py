@@ -56,7 +56,7 @@ class ExperimentParams:
     """One experiment; each variant is the experiment with some keys changed."""
 
     enabled: bool
-    """false leaves the experiment out of `all` (of this scale)."""
+    """false leaves the experiment out of `all` (of this scale); it is checked all the same."""
     problem: dict[str, Any]
     """The problem, with its `kind`."""
     seeds: tuple[int, ...]
@@ -272,28 +272,39 @@ def _resolve(params: ParamsFile, path: str) -> Params:
     evaluations: dict[str, EvaluationConfig] = {}
     left_out: list[str] = []
     for name, experiment in params.experiments.items():
-        if not experiment.enabled:
-            continue
         for variant, changed in _variants(experiment, f"{path}: experiments.{name}"):
-            where = f"{path}: experiments.{name}"
+            # Disabled ones are checked too, so that a mistake shows when it is made.
+            at = f"{path}: " + (f"in variant {variant}: " if variant is not None else "")
+            where = f"{at}experiments.{name}"
             problem = convert(ProblemConfig, changed.problem, f"{where}.problem")
-            reason = _unavailable(problem)
-            if reason:
-                left_out.append(f"{name}{'-' + variant if variant else ''}: left out: {reason}")
-                continue
             evaluation = from_mapping(
                 EvaluationConfig,
                 merged(params.evaluation, changed.evaluation),
                 f"{where}.evaluation",
             )
             check_metrics(evaluation.metrics, problem.kind, f"{where}.evaluation.metrics")
+            configs = list(_runs(params, name, variant, changed, problem, where))
+            if not (experiment.enabled and changed.enabled):
+                continue
+            reason = _unavailable(problem)
+            if reason:
+                left_out.append(f"{name}{'-' + variant if variant else ''}: left out: {reason}")
+                continue
             needs_classifier = bool(set(evaluation.metrics) & NEEDS_CLASSIFIER)
-            for config in _runs(params, name, variant, changed, problem, where):
+            for config in configs:
                 evaluations[config.case] = evaluation
                 runs.append(Run(config, needs_classifier))
     if not runs and not left_out:
         raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
     _no_shared_folders(runs, path)
+    _check_figures(params, path)
+    return Params(
+        params.scale, runs, evaluations, params.classifier, dict(params.figures), left_out
+    )
+
+
+def _check_figures(params: ParamsFile, path: str) -> None:
+    """Every figure must name experiments, and only those that there are."""
     for name, figure in params.figures.items():
         if not figure.experiments:
             raise ConfigError(
@@ -305,9 +316,6 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                     f"{path}: figures.{name}.experiments: unknown experiment "
                     f"{experiment_name!r}; {nearest(experiment_name, params.experiments)}"
                 )
-    return Params(
-        params.scale, runs, evaluations, params.classifier, dict(params.figures), left_out
-    )
 
 
 def _variants(
@@ -320,9 +328,7 @@ def _variants(
         if not isinstance(changes, Mapping | None):
             raise ConfigError(f"{path}.variants.{variant}: found {changes!r}, expected a mapping")
         data = merged(plain, changes or {}) | {"variants": {}}
-        changed = from_mapping(ExperimentParams, data, f"{path}.variants.{variant}")
-        if changed.enabled:
-            yield variant, changed
+        yield variant, from_mapping(ExperimentParams, data, f"{path}.variants.{variant}")
 
 
 def _runs(

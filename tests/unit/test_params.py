@@ -450,6 +450,74 @@ def test_misfits_are_refused_with_their_key_path(
     assert str(tmp_path / "params.yaml") in str(caught.value)
 
 
+def test_an_epsilon_that_another_scale_has_may_have_settings(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    method = gaussian(data)["methods"]["egnot"]
+    method["epsilons"], method["per_epsilon"] = [0.1, 1], {"5": {"num_steps": 7}}
+    data["scales"]["paper"] = {
+        "experiments": {"gaussian": {"methods": {"egnot": {"epsilons": [1, 5]}}}}
+    }
+    laptop, paper = (resolved(data, tmp_path, scale=scale) for scale in ("laptop", "paper"))
+    assert not [name for name in names(laptop, "gaussian-d16") if "eps5" in name]
+    steps = {run.name: run.config.num_steps for run in paper.runs if run.case == "gaussian-d16"}
+    assert (steps["egnot-eps1-seed0"], steps["egnot-eps5-seed0"]) == (600, 7)
+
+
+PER_EPSILON = {7: {"num_steps": 7}}
+AT_NO_SCALE = {
+    "experiment": (
+        change(*ENOT, "per_epsilon", to=PER_EPSILON),
+        "experiments.gaussian.methods.enot.per_epsilon.7: found an epsilon that enot has at no "
+        "scale, expected one of 0.1, 1, 10. Correct it",
+    ),
+    "scale that is not the chosen one": (
+        change(
+            *("scales", "paper"),
+            to={"experiments": {"gaussian": {"methods": {"enot": {"per_epsilon": PER_EPSILON}}}}},
+        ),
+        "scales.paper.experiments.gaussian.methods.enot.per_epsilon.7: found an epsilon",
+    ),
+    "variant with other epsilons": (
+        change(
+            *(*GAUSSIAN, "variants"),
+            to={
+                "d2": {"methods": {"enot": {"epsilons": [2], "per_epsilon": {10: {}}}}},
+                "d16": {"methods": {"enot": {"epsilons": [10]}}},
+            },
+        ),
+        "experiments.gaussian.variants.d2.methods.enot.per_epsilon.10: found an epsilon that enot "
+        "has at no scale, expected one of 2. Correct it",
+    ),
+    "experiment that is disabled": (
+        lambda data: (
+            gaussian(data).update(enabled=False)
+            or change(*ENOT, "per_epsilon", to=PER_EPSILON)(data)
+        ),
+        "experiments.gaussian.methods.enot.per_epsilon.7: found an epsilon",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", AT_NO_SCALE)
+def test_settings_of_an_epsilon_that_no_scale_has_are_refused(
+    data: dict[str, Any], tmp_path: Path, where: str
+) -> None:
+    edit, message = AT_NO_SCALE[where]
+    edit(data)
+    with pytest.raises(ConfigError) as caught:
+        resolved(data, tmp_path)
+    assert f"{tmp_path / 'params.yaml'}: {message}" in str(caught.value)
+
+
+def test_a_method_that_is_left_out_everywhere_may_keep_its_settings(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    gaussian(data)["variants"] = {"d16": {"methods": {"egnot": None}}}
+    assert gaussian(data)["methods"]["egnot"]["per_epsilon"]
+    assert "egnot-eps10-seed0" not in names(resolved(data, tmp_path), "gaussian-d16")
+
+
 def test_a_variant_named_like_an_experiment_is_refused(
     data: dict[str, Any], tmp_path: Path
 ) -> None:

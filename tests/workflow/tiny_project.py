@@ -160,7 +160,7 @@ def tiny_params() -> dict[str, Any]:
     for experiment in (gaussian, arrays):
         experiment["methods"] = {"enot": experiment["methods"]["enot"]}
         experiment["enabled"] = True
-    gaussian["methods"]["enot"]["epsilons"] = [0.1, 1]
+    gaussian["methods"]["enot"] |= {"epsilons": [0.1, 1], "per_epsilon": {}}
     gaussian["variants"] = {"d2": {"problem": {"dim": 2}}}
     params["experiments"] = {"gaussian": gaussian, "my_data": arrays}
     params["figures"] = {

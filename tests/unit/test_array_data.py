@@ -97,8 +97,23 @@ def test_values_that_float32_cannot_hold_are_counted_and_located(
     monkeypatch.setattr(arrays, "_BLOCK_BYTES", 8 * 3 * 4)  # blocks of four rows
     array = noise(50, 3).astype(np.float64)
     array[13, 1] = array[13, 2] = array[40, 0] = bad
-    with pytest.raises(DataError, match=r"found 3 values .* first in row 13;"):
+    with pytest.raises(DataError) as caught:
         load_array_or_folder(save(tmp_path / "x.npy", array))
+    message = str(caught.value)
+    assert f"x.npy: found NaN, infinite or too large values: 3, the first {bad:g} in row" in message
+    assert (
+        "row 13, at [13, 1]; expected finite float32 values. Remove or repair these rows" in message
+    )
+
+
+def test_a_value_that_is_not_a_number_is_located_in_an_image(tmp_path: Path) -> None:
+    images = noise(5, 3, 4, 4)
+    images[2, 1, 3, 0] = np.nan
+    np.savez(tmp_path / "x.npz", images)
+    with pytest.raises(
+        DataError, match=r"x\.npz: .*: 1, the first nan in row 2, at \[2, 1, 3, 0\];"
+    ):
+        load_array_or_folder(tmp_path / "x.npz")
 
 
 def test_float64_up_to_the_largest_float32_is_accepted(tmp_path: Path) -> None:

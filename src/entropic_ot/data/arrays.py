@@ -184,18 +184,19 @@ def _check_array(array: NDArray[Any], path: Path, image_size: int | None) -> Non
 
 def _check_finite(array: NDArray[Any], path: Path) -> None:
     """Refuse NaN, infinity, and numbers that float32 cannot hold; reads the file block by block."""
-    num_bad, first_bad = 0, -1
+    num_bad, first = 0, ""
     for start, block in _blocks(array):
         with np.errstate(invalid="ignore"):
             bad = ~(np.abs(block) <= _FLOAT32_MAX)
         count = int(bad.sum())
         if count and num_bad == 0:
-            first_bad = start + int(bad.reshape(len(block), -1).any(axis=1).argmax())
+            row, *place = (int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
+            first = f"{block[row, *place]:g} in row {start + row}, at {[start + row, *place]}"
         num_bad += count
     if num_bad:
         raise DataError.about(
             path,
-            found=f"{num_bad} values that are NaN, infinite or too large, first in row {first_bad}",
+            found=f"NaN, infinite or too large values: {num_bad}, the first {first}",
             expected="finite float32 values",
             action="Remove or repair these rows (rows are counted from 0).",
         )

@@ -244,7 +244,7 @@ def test_plans_are_drawn_in_the_three_ways_there_are(ax: Axes) -> None:
     assert len(ax.lines) == 6
     plotting.plan(ax, "fitted samples", PLAN, LIMITS, colour="k")
     assert {"target", "source", "generated"} <= {str(c.get_label()) for c in ax.collections}
-    with pytest.raises(ValueError, match="content: found 'paths', expected fitted samples"):
+    with pytest.raises(ValueError, match="content: found 'paths', expected one of fitted samples"):
         plotting.plan(ax, "paths", PLAN, LIMITS, colour="k")
 
 

@@ -28,6 +28,7 @@ from entropic_ot.plotting.images import (
     image_grid,
     image_samples,
     image_trajectories,
+    source_and_target_images,
 )
 from entropic_ot.plotting.planar import (
     DOTS_PER_CLOUD,
@@ -47,6 +48,7 @@ from entropic_ot.plotting.planar import (
     trajectories,
 )
 from entropic_ot.plotting.plans import (
+    CONTENTS,
     Samples,
     data_column,
     epsilon_titles,
@@ -74,9 +76,19 @@ from entropic_ot.plotting.tables import (
     Cell,
     table,
 )
+from entropic_ot.plotting.views import (
+    NUM_FOR_COMPONENTS,
+    NUM_LINES,
+    SHOWN,
+    ImageView,
+    PlaneView,
+    plane_view,
+    view_of,
+)
 
 __all__ = [
     "CLOUD_COLOURS",
+    "CONTENTS",
     "DOTS_PER_CLOUD",
     "DPI",
     "FLOOR_COLOUR",
@@ -86,14 +98,19 @@ __all__ = [
     "METHODS",
     "NUM_CLOUDS",
     "NUM_DOTS",
+    "NUM_FOR_COMPONENTS",
+    "NUM_LINES",
     "NUM_TRAJECTORIES",
+    "SHOWN",
     "SOURCE_COLOUR",
     "TARGET_COLOUR",
     "TEXT_COLOUR",
     "Array",
     "Cell",
+    "ImageView",
     "Limits",
     "MethodStyle",
+    "PlaneView",
     "Point",
     "Samples",
     "bars",
@@ -122,13 +139,16 @@ __all__ = [
     "plan",
     "plan_row",
     "plane",
+    "plane_view",
     "points_2d",
     "row_label",
     "save",
     "source_and_target",
+    "source_and_target_images",
     "spread_rows",
     "table",
     "thin",
     "trajectories",
     "use_style",
+    "view_of",
 ]

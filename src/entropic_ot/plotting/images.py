@@ -78,3 +78,10 @@ def image_trajectories(
     states = samples["path"][times][:, :num_inputs].swapaxes(0, 1)
     image_grid(ax, states, column_labels=[f"{time:.2g}" for time in samples["path_t"][times]])
     ax.set_xlabel("$t$")
+
+
+def source_and_target_images(ax: Axes, x: Array, target: Array, *, num_images: int = 4) -> None:
+    """The first images of the two data sets, those of the source at the left."""
+    rows = min(num_images, len(x), len(target))
+    images = beside(x[:rows, None], target[:rows, None])
+    image_grid(ax, images, split_first_column=True, column_labels=["source", "target"])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from entropic_ot.plotting.curves import Point, metric_by_epsilon
 from entropic_ot.plotting.figures import missing_run, new_panels_with_side, row_label
+from entropic_ot.plotting.images import image_samples, source_and_target_images
 from entropic_ot.plotting.planar import (
     Limits,
     conditional_clouds,
@@ -24,6 +25,7 @@ from entropic_ot.plotting.planar import (
 from entropic_ot.plotting.style import Array, epsilon_label, method_style
 
 Samples = Mapping[str, Array]
+CONTENTS = ("fitted samples", "trajectories", "conditional plans", "images")
 
 
 def new_plan_panels(
@@ -45,11 +47,20 @@ def data_column(
     column: Sequence[Axes],
     data: Samples,
     curves: Mapping[str, Mapping[str, Sequence[Point]]],
-    limits: Limits,
+    limits: Limits | None,
     heading: str,
+    *,
+    axis_labels: tuple[str, str] = ("", ""),
 ) -> None:
-    """Source and target, and below them a metric in each panel: {label: {method: points}}."""
-    source_and_target(column[0], data["x"], data["target"], limits)
+    """Source and target, and below them a metric in each panel: {label: {method: points}}.
+
+    Without `limits` the data are images.
+    """
+    if limits is None:
+        source_and_target_images(column[0], data["x"], data["target"])
+    else:
+        source_and_target(column[0], data["x"], data["target"], limits)
+        column[0].set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     column[0].set_title(heading)
     for ax, (label, points) in zip(column[1:], curves.items(), strict=True):
         metric_by_epsilon(ax, points, label)
@@ -61,7 +72,7 @@ def plan_row(
     content: str,
     plans: Mapping[float, Samples],
     epsilons: Sequence[float],
-    limits: Limits,
+    limits: Limits | None,
     *,
     label: str | None = None,
 ) -> None:
@@ -75,18 +86,26 @@ def plan_row(
             missing_run(ax, method, epsilon)
 
 
-def plan(ax: Axes, content: str, samples: Samples, limits: Limits, *, colour: str) -> None:
-    """A plan in the plane as `fitted samples`, `trajectories` or `conditional plans`."""
+def plan(ax: Axes, content: str, samples: Samples, limits: Limits | None, *, colour: str) -> None:
+    """A plan as one of CONTENTS; all but images are in the plane and need `limits`."""
+    if content not in CONTENTS:
+        raise ValueError(f"content: found {content!r}, expected one of {', '.join(CONTENTS)}")
+    if content == "images":
+        image_samples(ax, samples, num_inputs=4, num_samples=4)
+        ax.set_xlim(*_wider(*ax.get_xlim()))  # panels that stand side by side stay apart
+        return
+    if limits is None:
+        raise ValueError(f"limits: found None, expected those of the panel for {content}")
     y, target = samples["y"], samples["target"]
-    if content == "fitted samples":
-        fitted_samples(ax, y, target, limits, colour=colour, x=samples["x"])
-    elif content == "trajectories":
+    if content == "trajectories":
         trajectories(ax, samples["path"], target, limits, colour=colour)
-    elif content == "conditional plans":
+    elif content == "fitted samples":
+        fitted_samples(ax, y, target, limits, colour=colour, x=samples["x"])
+    else:
         fitted_samples(ax, y, target, limits, colour=colour, faint=True)
         conditional_clouds(ax, samples["conditional_x"], samples["conditional_y"])
-    else:
-        raise ValueError(
-            f"content: found {content!r}, "
-            "expected fitted samples, trajectories or conditional plans"
-        )
+
+
+def _wider(left: float, right: float, margin: float = 0.05) -> tuple[float, float]:
+    room = margin * (right - left)
+    return left - room, right + room

@@ -16,6 +16,7 @@ from entropic_ot import figure_data, plotting
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
+    ArraysProblem,
     ColouredMNISTProblem,
     ComputeConfig,
     EightGaussiansProblem,
@@ -40,6 +41,9 @@ def own_style() -> Iterator[None]:
         yield
 
 
+OWN_DATA = ArraysProblem(
+    kind="arrays", source="a.npy", target="b.npy", image_size=None, test_share=0.1, split_seed=0
+)
 PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
     "toy_8gaussians": (
         None,
@@ -60,7 +64,10 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
         (3, 8, 8),
     ),
     "msci": ("d50-2to4", MSCIProblem(kind="msci", dim=50, setting="2to4"), (50,)),
+    "my_points": (None, OWN_DATA, (5,)),
+    "my_images": (None, OWN_DATA, (1, 8, 8)),
 }
+NOTEBOOK_OF = {"my_points": "own_data", "my_images": "own_data"}
 RUNS = (("enot", 0.0, 0), ("enot", 1.0, 1), ("enot", 1.0, 0), ("egnot", 1.0, 0))
 METRICS = (
     "bw_uvp_plan",
@@ -263,7 +270,9 @@ def code_of(notebook: Path) -> list[nbformat.NotebookNode]:
 
 
 def test_there_is_a_notebook_for_each_experiment() -> None:
-    assert {notebook.stem for notebook in NOTEBOOKS} >= set(PROBLEMS)
+    assert {notebook.stem for notebook in NOTEBOOKS} >= {
+        NOTEBOOK_OF.get(name, name) for name in PROBLEMS
+    }
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -306,7 +315,8 @@ def test_notebooks_draw_whatever_there_is(
     if given != "all":
         table.write_text(as_csv([]))
         samples = samples[-1:] if given == "one" else []
-    (notebook,) = (path for path in NOTEBOOKS if path.stem == experiment)
+    name = NOTEBOOK_OF.get(experiment, experiment)
+    (notebook,) = (path for path in NOTEBOOKS if path.stem == name)
     space = {"scale": "smoke", "metrics": str(table), "out": "figure", "samples": samples}
     monkeypatch.setattr("entropic_ot.plotting.figures.DPI", 40)  # quick
     monkeypatch.setattr("IPython.display.display", lambda *_: None)

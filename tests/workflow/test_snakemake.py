@@ -101,6 +101,16 @@ def test_notebook_changed_reruns_only_it(finished: Project) -> None:
     assert finished.planned() == {"drawing gaussian"}
 
 
+def test_own_arrays_have_a_figure_without_a_line_in_params(finished: Project) -> None:
+    def forget(params: dict[str, Any]) -> None:
+        del params["figures"]["my_data"]
+
+    finished.change_params(forget)
+    notebooks = finished / "workflow/notebooks"
+    (notebooks / "my_data.py").rename(notebooks / "own_data.py")
+    assert finished.planned() == {"drawing my_data"}
+
+
 def test_source_changed_reruns_what_imports_it(finished: Project) -> None:
     edit(finished / "src/entropic_ot/experiments/tables.py")
     jobs = {job.split()[0] for job in finished.planned()}

@@ -1,30 +1,14 @@
 # Notebooks turn samples and tables into figures; they compute nothing that a table would show.
 
-# Experiments on the user's own arrays need no figure in params.yaml: the notebook own_data draws one
-# for each that no other figure shows, by the experiment's name.
-SHOWN = {run.config.experiment for runs in PARAMS.figures.values() for run in runs}
-OWN_DATA = [
-    run
-    for run in PARAMS.runs
-    if run.config.problem.kind == "arrays" and run.config.experiment not in SHOWN
-]
-OWN_FIGURES = {
-    own.config.experiment: [
-        run for run in OWN_DATA if run.config.experiment == own.config.experiment
-    ]
-    for own in OWN_DATA
-}
-FIGURES = PARAMS.figures | OWN_FIGURES
-
 
 rule figure:
     input:
         sources=sources("plotting"),
         script="workflow/scripts/run_notebook.py",
-        notebook=lambda w: f"workflow/notebooks/{'own_data' if w.figure in OWN_FIGURES else w.figure}.py",
+        notebook=lambda w: f"workflow/notebooks/{PARAMS.notebook_of(w.figure)}.py",
         metrics=rules.table.output.csv,
         samples=lambda w: [
-            LAYOUT.samples(run.case, run.name) for run in FIGURES[w.figure]
+            LAYOUT.samples(run.case, run.name) for run in PARAMS.figures[w.figure]
         ],
     output:
         png=report(
@@ -68,6 +52,6 @@ rule figure:
 
 rule figures:
     input:
-        expand(rules.figure.output, figure=FIGURES),
+        expand(rules.figure.output, figure=PARAMS.figures),
     message:
         f"all figures are made: see {LAYOUT.figures}"

@@ -19,6 +19,7 @@ import yaml
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
+    ArraysProblem,
     ClassifierConfig,
     ComputeConfig,
     EvaluationConfig,
@@ -156,13 +157,26 @@ class Params:
 
     @cached_property
     def figures(self) -> dict[str, list[Run]]:
-        """The runs behind each figure; figures with an experiment left out are not made."""
+        """The runs behind each figure; figures with an experiment left out are not made.
+
+        An experiment on the user's own arrays needs no entry in params.yaml: where no figure shows
+        it, there is one by its own name.
+        """
         chosen = {}
         for name, figure in self.figure_params.items():
             runs = [r for r in self.runs if r.config.experiment in figure.experiments]
             if {r.config.experiment for r in runs} == set(figure.experiments):
                 chosen[name] = runs
+        shown = {run.config.experiment for runs in chosen.values() for run in runs}
+        for run in self.runs:
+            name = run.config.experiment
+            if isinstance(run.config.problem, ArraysProblem) and name not in shown:
+                chosen.setdefault(name, []).append(run)
         return chosen
+
+    def notebook_of(self, figure: str) -> str:
+        """The notebook that draws this figure, in workflow/notebooks: its own, or own_data."""
+        return figure if figure in self.figure_params else "own_data"
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]

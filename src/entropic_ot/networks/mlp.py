@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -34,6 +36,32 @@ class MLPPotential(nn.Module):
     def __init__(self, dim: int, *, width: int, depth: int) -> None:
         super().__init__()
         self.net = MLP(dim, 1, width=width, depth=depth)
+
+    def input_gradient(self, *, dtype: torch.dtype) -> Callable[[Points], Points]:
+        """y -> grad g(y) [batch, dim], float32, with the weights as they are now.
+
+        Written out by hand: no graph is made, and the weights are cast to `dtype` once for as many
+        evaluations as a Langevin chain makes. Hidden layers are computed in `dtype`.
+        """
+        first, hidden, last = self.net.first, self.net.hidden, self.net.last
+        into = first.weight.detach().t()
+        first_bias = first.bias.detach()
+        back = first.weight.detach().to(dtype)
+        parameters = [p.detach().to(dtype) for p in hidden.parameters()]
+        weights, biases = parameters[::2], parameters[1::2]
+        end = last.weight.detach().to(dtype)
+
+        @torch.no_grad()
+        def gradient(y: Points) -> Points:
+            before = [torch.addmm(first_bias, y, into).to(dtype)]
+            for weight, bias in zip(weights, biases, strict=True):
+                before.append(nn.functional.linear(nn.functional.silu(before[-1]), weight, bias))
+            delta = torch.ops.aten.silu_backward(end.expand_as(before[-1]), before[-1])
+            for weight, a in zip(reversed(weights), reversed(before[:-1]), strict=True):
+                delta = torch.ops.aten.silu_backward(delta @ weight, a)
+            return (delta @ back).float()
+
+        return gradient
 
     def forward(self, y: Points) -> PerPoint:
         return self.net(y).squeeze(1)

@@ -33,6 +33,8 @@ class ENOTConfig:
     """
     num_euler_steps: int = 10
     """Euler-Maruyama steps N on [0, 1], in training and in sampling."""
+    time_grid_power: float = 1.0
+    """t_k = 1 - (1 - k / N)^power: 1 is uniform; above 1 the last steps are the shortest."""
     noise_last_step: bool = True
     """False: no noise in the last Euler step (images)."""
     num_drift_steps: int = 3
@@ -54,7 +56,7 @@ class ENOTConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "num_euler_steps", "num_drift_steps", "batch_size")
-        positive(self, "drift_learning_rate", "potential_learning_rate")
+        positive(self, "drift_learning_rate", "potential_learning_rate", "time_grid_power")
         share_below_one(self, "adam_beta1", "ema_decay")
         share(self, "epsilon_ramp")
 

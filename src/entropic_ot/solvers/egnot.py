@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from entropic_ot.costs import Cost, HalfSquaredEuclidean
-from entropic_ot.dynamics.langevin import unadjusted_langevin
+from entropic_ot.dynamics.langevin import Score, unadjusted_langevin
 from entropic_ot.dynamics.replay_buffer import PersistentStates, ReplayBuffer
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks import build_potential
+from entropic_ot.networks.mlp import MLPPotential
 from entropic_ot.problems.base import EOTProblem, FiniteDistribution
 from entropic_ot.solvers.base import (
     AveragedModule,
@@ -53,6 +54,7 @@ class EgNOT:
         self.epsilon, self.device, self.shape = epsilon, torch.device(device), shape
         self.cost = cost or HalfSquaredEuclidean()
         self.autocast = precision == "bfloat16"
+        self.dtype = torch.bfloat16 if self.autocast else torch.float32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             potential = build_potential(self.config.potential, shape)
@@ -78,17 +80,33 @@ class EgNOT:
 
     def langevin(self, x: Points, y0: Points, *, num_steps: int, rng: torch.Generator) -> Points:
         """Chains for pi_g(. | x) from y0 with the current weights, which get no gradient."""
+        score = self._vector_score(x) or self._any_score(x)
+        with torch.no_grad(), frozen(self.potential.module):
+            return unadjusted_langevin(
+                score, y0, step_size=self.step_size, num_steps=num_steps, rng=rng
+            )
 
+    def _vector_score(self, x: Points) -> Score | None:
+        """grad_y log pi_g(y | x) without a graph, where potential and cost have known gradients."""
+        module = self.potential.module
+        if not (isinstance(module, MLPPotential) and isinstance(self.cost, HalfSquaredEuclidean)):
+            return None
+        gradient = module.input_gradient(dtype=self.dtype)
+        scale = self.config.potential_scale / self.epsilon
+
+        def score(y: Points) -> Points:
+            return gradient(y).mul_(scale).add_(x - y, alpha=1 / self.epsilon)
+
+        return score
+
+    def _any_score(self, x: Points) -> Score:
         def score(y: Points) -> Points:
             with torch.enable_grad():
                 y = y.detach().requires_grad_(True)
                 exponent = (self.g(y) - self.cost(x, y)).sum() / self.epsilon
                 return torch.autograd.grad(exponent, y)[0]
 
-        with torch.no_grad(), frozen(self.potential.module):
-            return unadjusted_langevin(
-                score, y0, step_size=self.step_size, num_steps=num_steps, rng=rng
-            )
+        return score
 
     def initial(self, x: Points, *, rng: torch.Generator) -> Points:
         """Where a new chain starts: a draw of the prior process, x + sqrt(epsilon) noise."""

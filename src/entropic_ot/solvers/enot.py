@@ -9,12 +9,20 @@ Processes", NeurIPS 2023 (its maximin problem), in the conventions of docs/conve
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
 
-from entropic_ot.dynamics.euler_maruyama import SDEPath, euler_maruyama
+from entropic_ot.dynamics.euler_maruyama import (
+    SDEPath,
+    euler_maruyama,
+    noise_scales,
+    time_grid,
+)
 from entropic_ot.networks import build_drift, build_potential
+from entropic_ot.networks.mlp import MLPDrift
+from entropic_ot.networks.mlp_path import Grid, mlp_path
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.base import (
     AveragedModule,
@@ -42,6 +50,7 @@ class ENOT:
         self.config = config or ENOTConfig()
         self.epsilon, self.device = epsilon, torch.device(device)
         self.autocast = precision == "bfloat16"
+        self.dtype = torch.bfloat16 if self.autocast else torch.float32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             drift = build_drift(self.config.drift, shape)
@@ -60,11 +69,41 @@ class ENOT:
         self.drift_optimizer = torch.optim.Adam(drift.parameters(), betas=betas)
         self.potential_optimizer = torch.optim.Adam(potential.parameters(), betas=betas)
 
+    @property
+    def times(self) -> list[float]:
+        """The num_euler_steps + 1 times of `path`, from 0 to 1."""
+        return time_grid(self.config.num_euler_steps, power=self.config.time_grid_power)
+
     def simulate(
         self, x0: Points, *, rng: torch.Generator, epsilon: float, keep_states: bool = False
     ) -> SDEPath:
         """The learned SDE from x0 with the current weights."""
+        module = self.drift.module
+        if isinstance(module, MLPDrift) and self.config.drift_form != "bounded_endpoint":
+            states = [x0]
+            final, energy = mlp_path(
+                module.net,
+                x0,
+                self._grid(epsilon),
+                rng=rng,
+                dtype=self.dtype,
+                observe=states.append if keep_states else None,
+            )
+            return SDEPath(states if keep_states else [x0, final], energy)
+        return self._autograd_path(x0, rng=rng, epsilon=epsilon, keep_states=keep_states)
 
+    def _grid(self, epsilon: float) -> Grid:
+        times, config = self.times, self.config
+        steps = [end - start for start, end in itertools.pairwise(times)]
+        scales = noise_scales(times, epsilon=epsilon, noise_last_step=config.noise_last_step)
+        endpoint = config.drift_form == "endpoint"
+        return Grid(
+            times[:-1], steps, scales, [1 / (1 - t) if endpoint else 1.0 for t in times[:-1]]
+        )
+
+    def _autograd_path(
+        self, x0: Points, *, rng: torch.Generator, epsilon: float, keep_states: bool
+    ) -> SDEPath:
         def drift(t: float, x: Points) -> Points:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 out = self.drift.module(t, x)
@@ -76,6 +115,7 @@ class ENOT:
             epsilon=epsilon,
             num_steps=self.config.num_euler_steps,
             rng=rng,
+            power=self.config.time_grid_power,
             noise_last_step=self.config.noise_last_step,
             keep_states=keep_states,
         )

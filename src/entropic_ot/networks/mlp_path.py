@@ -1,0 +1,130 @@
+"""Euler-Maruyama through an MLP drift as one node of the autograd graph.
+
+Autograd would make some twenty nodes a step and cast the weights anew in each step. Here they are
+cast once, what the backward pass needs lies in buffers made once, and the weights' gradient is
+added up in float32. The mathematics is that of `dynamics.euler_maruyama` with
+f = factor_k net(t_k, x), which the tests compare it with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from entropic_ot.networks.mlp import MLP
+from entropic_ot.types import PerPoint, Points
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The N steps of a simulation, each a plain list of N numbers."""
+
+    times: list[float]
+    """t_k, the start of step k."""
+    steps: list[float]
+    """dt_k, its length."""
+    noise_scales: list[float]
+    """Standard deviation of the noise added in step k; 0: none is drawn."""
+    factors: list[float]
+    """f = factor_k net(t_k, x)."""
+
+
+def mlp_path(
+    net: MLP,
+    x0: Points,
+    grid: Grid,
+    *,
+    rng: torch.Generator,
+    dtype: torch.dtype,
+    observe: Callable[[Points], None] | None = None,
+) -> tuple[Points, PerPoint]:
+    """(X_1 [batch, dim], energy [batch] = 1/2 sum_k |f_k|^2 dt_k), differentiable in the weights.
+
+    Hidden layers are computed in `dtype`; state, noise, energy and the first layer in float32. The
+    noise is drawn as `euler_maruyama` draws it. There is no gradient with respect to x0.
+    `observe` is called with the state after each step.
+    """
+    parameters = [p for layer in (net.first, *net.hidden, net.last) for p in layer.parameters()]
+    keep = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
+    return _MLPPath.apply(x0, grid, rng, dtype, observe, keep, *parameters)  # type: ignore[no-any-return]
+
+
+class _MLPPath(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x0: Points,
+        grid: Grid,
+        rng: torch.Generator,
+        dtype: torch.dtype,
+        observe: Callable[[Points], None] | None,
+        keep: bool,
+        *parameters: torch.Tensor,
+    ) -> tuple[Points, PerPoint]:
+        weights, biases = parameters[::2], parameters[1::2]
+        cast = [w.to(dtype) for w in weights]
+        cast_biases = [b.to(dtype) for b in biases]
+        batch, dim = x0.shape
+        num_steps, num_hidden = len(grid.times), len(weights) - 1
+        inputs = x0.new_empty(num_steps if keep else 1, batch, dim + 1)
+        shape = (num_steps if keep else 1, batch, weights[0].shape[0])
+        before = [torch.empty(shape, dtype=dtype, device=x0.device) for _ in range(num_hidden)]
+        drifts = torch.empty_like(inputs[..., :dim])
+        first_bias = biases[0]
+        x, energy = x0, x0.new_zeros(batch)
+        for k in range(num_steps):
+            row = k if keep else 0
+            inputs[row, :, :dim], inputs[row, :, dim] = x, grid.times[k]
+            a = before[0][row]
+            a.copy_(torch.addmm(first_bias, inputs[row], weights[0].t()))
+            for layer in range(1, num_hidden):
+                h = F.silu(a)
+                a = before[layer][row]
+                torch.addmm(cast_biases[layer], h, cast[layer].t(), out=a)
+            out = torch.addmm(cast_biases[-1], F.silu(a), cast[-1].t())
+            f = torch.mul(out, grid.factors[k], out=drifts[row])
+            energy += f.square().sum(1) * (grid.steps[k] / 2)
+            x = x + f * grid.steps[k]
+            if grid.noise_scales[k] > 0:
+                noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+                x.add_(noise, alpha=grid.noise_scales[k])
+            if observe is not None:
+                observe(x)
+        if keep:
+            ctx.grid, ctx.cast, ctx.shapes = grid, cast, [p.shape for p in parameters]
+            ctx.save_for_backward(inputs, drifts, weights[0], *before)
+        return x, energy
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        grad_final, grad_energy = gradients
+        inputs, drifts, first_weight, *before = ctx.saved_tensors
+        grid, cast = ctx.grid, ctx.cast
+        dim = drifts.shape[2]
+        adjoint = grad_final.clone()
+        sums = [inputs.new_zeros(shape) for shape in ctx.shapes]
+        adjoint = grad_final.clone()
+        for k in reversed(range(len(grid.times))):
+            # dL/df = dt (adjoint + f dL/denergy); the adjoint is dL/dX_{k+1}.
+            grad_f = torch.addcmul(adjoint, drifts[k], grad_energy[:, None])
+            delta = grad_f.mul_(grid.steps[k] * grid.factors[k]).to(cast[-1].dtype)
+            for layer in reversed(range(len(before))):
+                a = before[layer][k]
+                _accumulate(sums, layer + 1, delta, F.silu(a))
+                delta = torch.ops.aten.silu_backward(delta @ cast[layer + 1], a)
+            delta = delta.float()
+            _accumulate(sums, 0, delta, inputs[k])
+            adjoint.addmm_(delta, first_weight[:, :dim])
+        return (None,) * 6 + tuple(sums)
+
+
+def _accumulate(
+    sums: list[torch.Tensor], layer: int, delta: torch.Tensor, layer_in: torch.Tensor
+) -> None:
+    """Add one step's dL/dW = delta^T layer_in and dL/db of a layer, in float32."""
+    sums[2 * layer] += delta.t() @ layer_in
+    sums[2 * layer + 1] += delta.float().sum(0)

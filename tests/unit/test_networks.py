@@ -149,13 +149,28 @@ def test_time_features_tell_times_apart() -> None:
 @pytest.mark.parametrize(
     ("build", "kind", "shape", "message"),
     [
-        (build_drift, "mlp", IMAGES, "drift: found kind 'mlp' for points of shape (3, 16, 16)"),
-        (build_drift, "unet", VECTORS, "drift: found kind 'unet' for points of shape (5,)"),
-        (build_drift, "resnet", IMAGES, "expected mlp for vectors [dim] or unet for images"),
-        (build_potential, "unet", IMAGES, "mlp for vectors [dim] or resnet or conv for images"),
-        (build_potential, "conv", VECTORS, "potential: found kind 'conv' for points of shape (5,)"),
-        (build_potential, "mlp", IMAGES, "potential: found kind 'mlp' for points of shape"),
-        (build_potential, "mlp", (4, 4), "potential: found kind 'mlp' for points of shape (4, 4)"),
+        (build_drift, "mlp", IMAGES, "drift: found kind 'mlp' for images [channels,"),
+        (build_drift, "unet", VECTORS, "found kind 'unet' for vectors [dim], expected mlp"),
+        (
+            build_drift,
+            "resnet",
+            IMAGES,
+            "'resnet' for images [channels, height, width], expected unet",
+        ),
+        (
+            build_potential,
+            "unet",
+            IMAGES,
+            "[channels, height, width], expected resnet or conv",
+        ),
+        (build_potential, "conv", VECTORS, "found kind 'conv' for vectors [dim], expected mlp"),
+        (build_potential, "mlp", IMAGES, "potential: found kind 'mlp' for images"),
+        (
+            build_potential,
+            "mlp",
+            (4, 4),
+            "found kind 'mlp' for points with 2 axes",
+        ),
     ],
 )
 def test_networks_that_do_not_fit_the_points_are_refused(

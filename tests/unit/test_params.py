@@ -28,7 +28,8 @@ from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig
 
 ROOT = Path(__file__).parents[2]
-NETWORK = {"kind": "mlp", "width": 256, "depth": 3, "patch": 1}
+SIZES = {"width": 256, "depth": 3, "patch": 1}
+NETWORK = {"kind": "mlp"} | SIZES
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +268,18 @@ REFUSED: dict[str, tuple[Edit, str]] = {
         change(*ENOT, "preset", to="vector"),
         "methods.enot.preset: unknown preset; did you mean 'vectors'?",
     ),
+    "unknown key of a preset": (
+        change("presets", "enot", "vectors", "num_euler_step", to=5),
+        "params.yaml: presets.enot.vectors.num_euler_step: unknown key; did you mean 'num_euler_st",
+    ),
+    "preset of an unknown method": (
+        change("presets", "enott", to={}),
+        "params.yaml: presets.enott: unknown method; did you mean 'enot'?",
+    ),
+    "image network for vectors": (
+        change(*ENOT, "settings", to={"drift": {"kind": "unet"} | SIZES}),
+        "methods.enot.drift: found kind 'unet' for vectors [dim], expected mlp",
+    ),
     "unknown problem": (
         change(*GAUSSIAN, "problem", "kind", to="gausian"),
         "experiments.gaussian.problem.kind: found 'gausian'; did you mean 'gaussian'?",
@@ -296,6 +309,10 @@ REFUSED: dict[str, tuple[Edit, str]] = {
         change("scales", "laptop", to={"experiments": {"gausian": {}}}),
         "scales.laptop.experiments.gausian: unknown; did you mean 'gaussian'?",
     ),
+    "unknown experiment of a scale that is not chosen": (
+        change("scales", "smoke", to={"experiments": {"gausian": {}}}),
+        "scales.smoke.experiments.gausian: unknown; did you mean 'gaussian'?",
+    ),
     "unknown key of a scale": (
         change("scales", "laptop", to={"evalution": {}}),
         "scales.laptop.evalution: unknown key; did you mean 'evaluation'?",
@@ -322,7 +339,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     ),
     "missing setting": (
         remove("presets", "enot", "vectors", "batch_size"),
-        "methods.enot.settings.batch_size: missing, expected an integer. Add the key.",
+        "presets.enot.vectors.batch_size: missing, expected an integer. Add the key.",
     ),
     "text for a number": (
         change(*GAUSSIAN, "problem", "dim", to="sixteen"),

@@ -118,6 +118,14 @@ def test_bytes_are_read_as_minus_one_to_one() -> None:
     torch.testing.assert_close(points, torch.tensor([[-1.0, 1.0], [-0.6, 0.6]]))
 
 
+def test_values_that_are_not_finite_are_refused() -> None:
+    x = np.zeros((4, 2), dtype=np.float32)
+    y = x.copy()
+    y[2, 1] = np.nan
+    with pytest.raises(DataError, match=r"target: found 1 values .* the first at \[2, 1\]"):
+        EOTProblem.from_arrays(x, y, epsilon=0.1)
+
+
 def test_arrays_are_not_changed_by_training() -> None:
     x = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
     before = x.copy()
@@ -145,7 +153,7 @@ def test_arrays_that_are_no_problem_are_refused(
 
 
 def test_images_need_networks_for_images() -> None:
-    with pytest.raises(ConfigError, match="unet for images"):
+    with pytest.raises(ConfigError, match=r"for images .* expected unet"):
         ENOT((3, 8, 8), epsilon=1.0)
 
 

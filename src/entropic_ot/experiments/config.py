@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from entropic_ot.errors import ConfigError
+from entropic_ot.networks.config import NetworkConfig, check_kind
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig, SolverConfig
 from entropic_ot.strict import at_least, convert, from_mapping, not_negative, positive
 
@@ -253,6 +254,17 @@ class RunConfig:
             )
         at_least(1, self, "num_steps")
         at_least(0, self, "seed")
+        self._check_networks()
+
+    def _check_networks(self) -> None:
+        """The kinds of network must suit the points, as far as these are known without the data."""
+        if isinstance(self.problem, ArraysProblem) and self.problem.image_size is None:
+            return  # vectors, or images already of one size: the arrays decide
+        image = isinstance(self.problem, (ArraysProblem, ColouredMNISTProblem))
+        for role in ("drift", "potential"):
+            network = getattr(self.solver, role, None)
+            if isinstance(network, NetworkConfig):
+                check_kind(role, network, 3 if image else 1)
 
     @property
     def case(self) -> str:

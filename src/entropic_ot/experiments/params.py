@@ -256,10 +256,12 @@ def load_params(
     scales = data.get("scales")
     if not isinstance(scales, Mapping) or set(scales) != set(SCALES):
         raise ConfigError(f"{path}: scales: expected exactly the keys {', '.join(SCALES)}")
+    for name in SCALES:
+        override = scales[name] or {}
+        if not isinstance(override, Mapping):
+            raise ConfigError(f"{path}: scales.{name}: found {override!r}, expected a mapping")
+        _check_override_keys(data, override, f"{path}: scales.{name}")
     override = scales[chosen] or {}
-    if not isinstance(override, Mapping):
-        raise ConfigError(f"{path}: scales.{chosen}: found {override!r}, expected a mapping")
-    _check_override_keys(data, override, f"{path}: scales.{chosen}")
     at_scale = merged(data, override) | {"scale": chosen}
     params = _resolve(from_mapping(ParamsFile, at_scale, f"{path}: "), str(path))
     _check_per_epsilon(data, str(path))
@@ -283,10 +285,22 @@ def _check_override_keys(data: Mapping[str, Any], override: Mapping[str, Any], p
                 )
 
 
+def _check_presets(params: ParamsFile, path: str) -> None:
+    """Each preset is checked where it stands, not where an experiment starts from it."""
+    for method, presets in params.presets.items():
+        if method not in SOLVER_CONFIGS:
+            raise ConfigError(
+                f"{path}: presets.{method}: unknown method; {nearest(method, SOLVER_CONFIGS)}"
+            )
+        for name, settings in presets.items():
+            from_mapping(SOLVER_CONFIGS[method], settings, f"{path}: presets.{method}.{name}")
+
+
 def _resolve(params: ParamsFile, path: str) -> Params:
     runs: list[Run] = []
     evaluations: dict[str, EvaluationConfig] = {}
     left_out: list[str] = []
+    _check_presets(params, path)
     for name, experiment in params.experiments.items():
         for variant, changed in _variants(experiment, f"{path}: experiments.{name}"):
             # Disabled ones are checked too, so that a mistake shows when it is made.

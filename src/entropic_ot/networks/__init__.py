@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from entropic_ot.errors import ConfigError
-from entropic_ot.networks.config import NetworkConfig
+from entropic_ot.networks.config import NetworkConfig, check_kind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,12 +16,11 @@ def build_drift(config: NetworkConfig, shape: tuple[int, ...]) -> nn.Module:
     from entropic_ot.networks.mlp import MLPDrift
     from entropic_ot.networks.unet import UNetDrift
 
-    if config.kind == "mlp" and len(shape) == 1:
+    check_kind("drift", config, len(shape))
+    if config.kind == "mlp":
         return MLPDrift(shape[0], width=config.width, depth=config.depth)
-    if config.kind == "unet" and len(shape) == 3:
-        _check_side(config, shape)
-        return UNetDrift(shape, width=config.width, depth=config.depth, patch=config.patch)
-    raise _misfit("drift", config, shape, vectors="mlp", images="unet")
+    _check_side(config, shape)
+    return UNetDrift(shape, width=config.width, depth=config.depth, patch=config.patch)
 
 
 def build_potential(config: NetworkConfig, shape: tuple[int, ...]) -> nn.Module:
@@ -29,13 +28,12 @@ def build_potential(config: NetworkConfig, shape: tuple[int, ...]) -> nn.Module:
     from entropic_ot.networks.mlp import MLPPotential
     from entropic_ot.networks.resnet_potential import ConvPotential, ResNetPotential
 
-    if config.kind == "mlp" and len(shape) == 1:
+    check_kind("potential", config, len(shape))
+    if config.kind == "mlp":
         return MLPPotential(shape[0], width=config.width, depth=config.depth)
+    _check_side(config, shape)
     kinds = {"resnet": ResNetPotential, "conv": ConvPotential}
-    if config.kind in kinds and len(shape) == 3:
-        _check_side(config, shape)
-        return kinds[config.kind](shape, width=config.width, depth=config.depth, patch=config.patch)
-    raise _misfit("potential", config, shape, vectors="mlp", images="resnet or conv")
+    return kinds[config.kind](shape, width=config.width, depth=config.depth, patch=config.patch)
 
 
 def _check_side(config: NetworkConfig, shape: tuple[int, ...]) -> None:
@@ -45,12 +43,3 @@ def _check_side(config: NetworkConfig, shape: tuple[int, ...]) -> None:
             f"network {config.kind}: found images of {shape[1]}x{shape[2]}, expected sides "
             f"divisible by patch * 2^(depth - 1) = {factor}. Lower depth or patch."
         )
-
-
-def _misfit(
-    role: str, config: NetworkConfig, shape: tuple[int, ...], *, vectors: str, images: str
-) -> ConfigError:
-    return ConfigError(
-        f"{role}: found kind {config.kind!r} for points of shape {shape}, expected "
-        f"{vectors} for vectors [dim] or {images} for images [channels, height, width]"
-    )

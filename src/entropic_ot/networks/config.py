@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from entropic_ot.errors import ConfigError
 from entropic_ot.strict import at_least
 
 
@@ -23,3 +24,24 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "width", "depth", "patch")
+
+
+KINDS: dict[tuple[str, int], tuple[str, ...]] = {
+    ("drift", 1): ("mlp",),
+    ("potential", 1): ("mlp",),
+    ("drift", 3): ("unet",),
+    ("potential", 3): ("resnet", "conv"),
+}
+"""The kinds of network by their role and the number of axes of a point (vector 1, image 3)."""
+
+
+def check_kind(role: Literal["drift", "potential"], config: NetworkConfig, num_axes: int) -> None:
+    """ConfigError when the kind of a drift or potential does not suit points of so many axes."""
+    known = KINDS.get((role, num_axes), ())
+    if config.kind not in known:
+        points = {1: "vectors [dim]", 3: "images [channels, height, width]"}
+        raise ConfigError(
+            f"{role}: found kind {config.kind!r} for "
+            f"{points.get(num_axes, f'points with {num_axes} axes')}, expected "
+            f"{' or '.join(known) or 'vectors or images'}"
+        )

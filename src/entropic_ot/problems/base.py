@@ -71,6 +71,13 @@ class EOTProblem:
                 f"from_arrays: found points of shape {source.shape[1:]} in the source and "
                 f"{target.shape[1:]} in the target, expected the same. Pass one row per point."
             )
+        for name, array in (("source", source), ("target", target)):
+            bad = np.argwhere(~np.isfinite(array))
+            if len(bad):
+                raise DataError(
+                    f"from_arrays: {name}: found {len(bad)} values that are not finite, the first "
+                    f"at {bad[0].tolist()}, expected finite numbers. Remove or repair these rows."
+                )
         return cls(ArrayDistribution(source), ArrayDistribution(target), epsilon)
 
 

@@ -101,6 +101,7 @@ def test_configuration_is_read_without_torch() -> None:
     modules = [
         "networks.config",
         "solvers.config",
+        "experiments.comparison",
         "experiments.config",
         "experiments.params",
         "experiments.paths",

@@ -25,6 +25,7 @@ rule all:
     default_target: True
     input:
         rules.table.output,
+        rules.comparison.output,
         rules.figures.input,
     message:
         f"everything is made: see {LAYOUT.root}"

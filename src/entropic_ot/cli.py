@@ -65,7 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
     path(p, "--out", "folder to write to")
     p.add_argument("metrics", type=Path, nargs="*", help="metrics files")
-    params(command("summary", "one line per result: what was made, where, what is missing"))
+    p = command("summary", "one line per result: what was made, where, what is missing")
+    params(p)
+    p.add_argument(
+        "--succeeded",
+        action="store_true",
+        help="the workflow just ended well: what is missing was not asked for, and is only counted",
+    )
     command("schema", "print the JSON Schema of params.yaml")
     return parser
 
@@ -109,7 +115,7 @@ def _run(args: argparse.Namespace) -> None:
     elif args.command == "summary":
         from entropic_ot.commands.summary import summary
 
-        summary(args.params, args.scale)
+        summary(args.params, args.scale, succeeded=args.succeeded)
     elif args.command == "schema":
         from entropic_ot.commands.schema import schema_text
 

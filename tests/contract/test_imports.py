@@ -30,6 +30,7 @@ RANKS = {
     "experiments": 6,
     "plotting": 6,
     "figure_data": 7,
+    "plotting_comparison": 7,
     "commands": 7,
     "cli": 8,
     "__main__": 9,
@@ -44,6 +45,8 @@ EXTRAS = [
 ]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
+PLOTTING = ("plotting", "plotting_comparison", "figure_data")
+"""Parts that need the extras of figures."""
 
 
 def part_of(file: Path) -> str:
@@ -101,6 +104,7 @@ def test_configuration_is_read_without_torch() -> None:
     modules = [
         "networks.config",
         "solvers.config",
+        "experiments.comparison",
         "experiments.config",
         "experiments.params",
         "experiments.paths",
@@ -149,7 +153,7 @@ def third_party(file: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "file",
-    [f for f in FILES if part_of(f) not in ("plotting", "figure_data")],
+    [f for f in FILES if part_of(f) not in PLOTTING],
     ids=lambda f: f.relative_to(PACKAGE).as_posix(),
 )
 def test_modules_import_the_core_dependencies_and_no_others(file: Path) -> None:
@@ -158,6 +162,6 @@ def test_modules_import_the_core_dependencies_and_no_others(file: Path) -> None:
 
 def test_plotting_knows_no_model() -> None:
     for file in FILES:
-        if part_of(file) in ("plotting", "figure_data"):
+        if part_of(file) in PLOTTING:
             assert "torch" not in third_party(file)
             assert not imported_parts(file) & {"solvers", "networks", "dynamics", "problems"}

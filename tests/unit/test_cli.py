@@ -286,7 +286,20 @@ def test_the_summary_names_what_was_made_and_what_is_missing(
     metrics.rename(hidden)
     try:
         command("summary")
-        assert f"not made  gaussian-d2 enot-eps1-seed3: {metrics}" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert f"not made  gaussian-d2 enot-eps1-seed3: {metrics}" in out
+        assert "not made  results/smoke/tables/comparison.md" in out
+        num_missing = out.count("not made  ")
+        assert num_missing > 2
+        # After a run that went well the same are one line: they were not asked for.
+        command("summary", "--succeeded")
+        after = capsys.readouterr().out
+        assert "not made" not in after
+        assert after.count("not asked for") == 1
+        assert f"  {num_missing} results of `all` were not asked for in this run" in after
+        assert [line for line in out.splitlines() if "not made" not in line] == [
+            line for line in after.splitlines() if "not asked for" not in line
+        ]
     finally:
         hidden.rename(metrics)
 

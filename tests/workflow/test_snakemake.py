@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -46,9 +47,8 @@ def test_cold_run_makes_everything(cold_run: tuple[Project, str]) -> None:
             assert (results / f"logs/{rule}/{case}/{run}.log").exists()
             assert (results / f"benchmarks/{rule}/{case}/{run}.tsv").exists()
     assert {p.name for p in (results / "tables").iterdir()} == {
-        "metrics.csv",
-        "metrics.json",
-        "metrics.md",
+        *("metrics.csv", "metrics.json", "metrics.md"),
+        *("comparison.csv", "comparison.md", "comparison.tex"),
     }
     for figure in ("gaussian", "my_data"):
         for file in (f"figures/{figure}.png", f"figures/{figure}.pdf", f"notebooks/{figure}.html"):
@@ -57,6 +57,31 @@ def test_cold_run_makes_everything(cold_run: tuple[Project, str]) -> None:
     assert f"training {RUN.replace('/', ' ')}" in output
     assert "(100%) done" in output
     assert "results/smoke/tables/metrics.csv" in output[output.rindex("(100%) done") :]
+
+
+def test_the_comparison_is_of_the_results_with_the_papers(cold_run: tuple[Project, str]) -> None:
+    results = cold_run[0] / "results/smoke"
+    with open(results / "tables/comparison.csv", newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["metric"] == "bw_uvp_plan"]
+    (ours,) = (line for line in lines if line["method"] == "enot" and line["epsilon"] == "1.0"
+               and line["dim"] == "2")  # fmt: skip
+    record = json.loads((results / f"metrics/{RUN}.json").read_text())
+    (value,) = (row["value"] for row in record["rows"] if row["metric"] == "bw_uvp_plan")
+    assert float(ours["mean"]) == value
+    assert (ours["num_seeds"], ours["paper_value"], ours["paper_mark"]) == ("1", "0.012", "(m)")
+    assert "ENOT 0.012 (m)" in (results / "tables/comparison.md").read_text()
+    assert r"\begin{tabular}" in (results / "tables/comparison.tex").read_text()
+    for file_name in ("figures/comparison.png", "figures/comparison.pdf", "notebooks/tables.ipynb"):
+        assert (results / file_name).stat().st_size > 0
+    assert "ENOT 0.012 (m)" in (results / "notebooks/tables.html").read_text()
+    for file_name in ("logs/comparison.log", "benchmarks/comparison.tsv"):
+        assert (results / file_name).exists()
+
+
+def test_a_changed_paper_value_makes_the_comparison_alone(finished: Project) -> None:
+    path = finished / "workflow/paper_values.yaml"
+    path.write_text(path.read_text().replace("value: 0.012", "value: 0.013"))
+    assert finished.planned() == {"comparing with the papers"}
 
 
 def test_second_run_has_nothing_to_do(finished: Project) -> None:
@@ -132,9 +157,9 @@ def edit(path: Path) -> None:
 
 
 def test_figures_are_the_same_bytes_again(finished: Project) -> None:
-    folders = [finished / "results/smoke/figures", finished / "results/smoke/notebooks"]
+    folders = [finished / f"results/smoke/{name}" for name in ("figures", "notebooks", "tables")]
     before = [hashes(folder) for folder in folders]
-    finished.run("snakemake", "--cores", "8", "--forcerun", "figure", "--", "figures")
+    finished.run("snakemake", "--cores", "8", "--forcerun", "figure", "comparison", "--", "all")
     assert [hashes(folder) for folder in folders] == before
 
 

@@ -118,7 +118,7 @@ def gpu_if_present(wildcards):
 onsuccess:
     if not workspace.is_dvc_stage():
         workspace.remember_outputs()
-        shell(f"entropic-ot summary --scale {SCALE} >&2")
+        shell(f"entropic-ot summary --scale {SCALE} --succeeded >&2")
 
 
 onerror:

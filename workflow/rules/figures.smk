@@ -50,6 +50,65 @@ rule figure:
         " 2>&1 | tee {log}"
 
 
+# It makes a figure too, from all tables and no samples, so its files have names of figures.
+ruleorder: comparison > figure
+
+
+rule comparison:
+    input:
+        sources=sources("comparison"),
+        plotting=sources("plotting"),
+        script="workflow/scripts/run_notebook.py",
+        notebook="workflow/notebooks/tables.py",
+        metrics=rules.table.output.csv,
+        paper_values="workflow/paper_values.yaml",
+    output:
+        markdown=report(
+            LAYOUT.tables / "comparison.md",
+            caption="../report/comparison.rst",
+            category="Tables",
+        ),
+        csv=LAYOUT.tables / "comparison.csv",
+        latex=LAYOUT.tables / "comparison.tex",
+        png=report(
+            LAYOUT.figures / "comparison.png",
+            caption="../report/comparison.rst",
+            category="Figures",
+            subcategory="comparison",
+            labels={"figure": "comparison", "file": "picture"},
+        ),
+        pdf=LAYOUT.figures / "comparison.pdf",
+        notebook=LAYOUT.notebooks / "tables.ipynb",
+        html=report(
+            LAYOUT.notebooks / "tables.html",
+            caption="../report/comparison.rst",
+            category="Tables",
+        ),
+    log:
+        log_path("comparison"),
+    benchmark:
+        benchmark_path("comparison")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=1000,
+        runtime=30,
+    params:
+        scale=SCALE,
+        prefix=subpath(output.png, strip_suffix=".png"),
+        tables=subpath(output.csv, parent=True),
+    message:
+        "comparing with the papers"
+    shell:
+        "(python {input.script} {input.notebook}"
+        " --notebook {output.notebook} --html {output.html} --scale {params.scale}"
+        " --metrics {input.metrics} --out {params.prefix}"
+        " --parameter paper_values {input.paper_values} --parameter tables {params.tables})"
+        " 2>&1 | tee {log}"
+
+
 rule figures:
     input:
         expand(rules.figure.output, figure=PARAMS.figures),

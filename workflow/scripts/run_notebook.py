@@ -115,10 +115,15 @@ def main() -> None:
     parser.add_argument("--metrics", required=True, help="metrics.csv")
     parser.add_argument("--out", required=True, help="path of the figure without its ending")
     parser.add_argument("--samples", nargs="*", default=[], help="sample files")
+    parser.add_argument(
+        "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+        help="one more parameter of this notebook, as text",
+    )  # fmt: skip
     arguments = parser.parse_args()
     for folder in (arguments.notebook.parent, arguments.html.parent, Path(arguments.out).parent):
         folder.mkdir(parents=True, exist_ok=True)
     parameters = {name: getattr(arguments, name) for name in ("scale", "metrics", "out", "samples")}
+    parameters |= dict(arguments.parameter)
     run(arguments.source, arguments.notebook, arguments.html, parameters)
 
 

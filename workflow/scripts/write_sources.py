@@ -17,7 +17,8 @@ FOLDER = Path("results/sources")
 # fetch is not among them: a file that is known by its hash does not become stale.
 COMMANDS = ("configure", "prepare", "classifier", "train", "sample", "evaluate", "table")
 MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
-    "plotting": "entropic_ot.figure_data"
+    "plotting": "entropic_ot.figure_data",
+    "comparison": "entropic_ot.plotting_comparison",
 }
 
 

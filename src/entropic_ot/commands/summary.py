@@ -8,8 +8,12 @@ from entropic_ot.experiments.params import Params, load_params
 from entropic_ot.experiments.tables import read_rows
 
 
-def summary(params_path: Path, scale: str | None) -> None:
-    """Print runs with their metrics, then tables and figures; missing ones first."""
+def summary(params_path: Path, scale: str | None, *, succeeded: bool = False) -> None:
+    """Print what is missing, runs with their metrics, then tables and figures.
+
+    After a run of the workflow that `succeeded`, all that it was asked for is there: what is
+    missing was not asked for, and is counted in one line.
+    """
     params = load_params(params_path, scale=scale)
     missing, lines = [], []
     for run in params.runs:
@@ -18,8 +22,17 @@ def summary(params_path: Path, scale: str | None) -> None:
             lines.append(_run_line(run.case, run.name, file))
         else:
             missing.append(f"  not made  {run.case} {run.name}: {file}")
-    made = _made(params)
-    for text in [*missing, *lines, *made, *(f"  {line}" for line in params.left_out)]:
+    for file in _tables_and_figures(params):
+        if file.exists():
+            lines.append(f"  made      {file}")
+        else:
+            missing.append(f"  not made  {file}")
+    if succeeded and missing:
+        missing = [
+            f"  {len(missing)} results of `all` were not asked for in this run; "
+            "`entropic-ot summary` lists them"
+        ]
+    for text in [*missing, *lines, *(f"  {line}" for line in params.left_out)]:
         print(text)
 
 
@@ -29,9 +42,9 @@ def _run_line(case: str, name: str, file: Path) -> str:
     return f"  {case:<18} {name:<24} {values}"
 
 
-def _made(params: Params) -> list[str]:
+def _tables_and_figures(params: Params) -> list[Path]:
     layout = params.layout
-    files = [layout.tables / "metrics.csv", layout.tables / "metrics.md"]
-    files += [layout.figures / f"{name}.png" for name in params.figures]
-    files += [layout.figures / f"{name}.pdf" for name in params.figures]
-    return [f"  {'made' if file.exists() else 'not made':<9} {file}" for file in files]
+    files = [layout.tables / name for name in ("metrics.csv", "metrics.md", "comparison.md")]
+    for name in (*params.figures, "comparison"):
+        files += [layout.figures / f"{name}.png", layout.figures / f"{name}.pdf"]
+    return files

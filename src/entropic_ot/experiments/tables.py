@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,64 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A line of metrics.csv, as figures and comparisons use it."""
+
+    experiment: str
+    variant: str | None
+    method: str
+    epsilon: float
+    dim: int
+    seed: int
+    metric: str
+    value: float
+    floor: float | None
+    train_seconds: float
+    device: str
+    commit: str | None
+    """None: not trained in a git checkout."""
+    dirty: bool
+    """Whether tracked files differed from the commit."""
+
+    @property
+    def case(self) -> str:
+        """Experiment and variant, as in paths: gaussian-d16."""
+        return self.experiment if self.variant is None else f"{self.experiment}-{self.variant}"
+
+
+def read_csv(path: str | Path) -> list[MetricRow]:
+    """The lines of metrics.csv; DataError when it is missing or has other columns."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return [_metric_row(line) for line in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise DataError.about(
+            path,
+            found=f"{type(error).__name__}: {error}",
+            expected="the table that `entropic-ot table` writes",
+            action="Run the workflow again.",
+        ) from None
+
+
+def _metric_row(line: dict[str, str]) -> MetricRow:
+    return MetricRow(
+        experiment=line["experiment"],
+        variant=line["variant"] or None,
+        method=line["method"],
+        epsilon=float(line["epsilon"]),
+        dim=int(line["dim"]),
+        seed=int(line["seed"]),
+        metric=line["metric"],
+        value=float(line["value"]),
+        floor=float(line["floor"]) if line["floor"] else None,
+        train_seconds=float(line["train_seconds"]),
+        device=line["device"],
+        commit=line["commit"] or None,
+        dirty=line["dirty"] == "True",
+    )
 
 
 def case_of(row: dict[str, Any]) -> str:

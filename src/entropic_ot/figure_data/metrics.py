@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtrit
 
-from entropic_ot.errors import DataError
+from entropic_ot.experiments.statistics import mean_over_seeds
+from entropic_ot.experiments.tables import MetricRow, read_csv
 from entropic_ot.figure_data.samples import FigureRun, epsilons_of, methods_of, runs_of
 from entropic_ot.plotting import Cell, Point, method_style
 
 
-@dataclass(frozen=True)
-class MetricRow:
-    """A line of metrics.csv, as far as figures show it."""
-
-    case: str
-    method: str
-    epsilon: float
-    dim: int
-    seed: int
-    metric: str
-    value: float
-    floor: float | None
-    train_seconds: float
-
-
 def read_metrics(path: str | Path) -> list[MetricRow]:
     """The lines of metrics.csv; DataError when it is missing or has other columns."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [_row(line) for line in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError.about(
-            path,
-            found=f"{type(error).__name__}: {error}",
-            expected="the table that `entropic-ot table` writes",
-            action="Run the workflow again.",
-        ) from None
-
-
-def _row(line: dict[str, str]) -> MetricRow:
-    return MetricRow(
-        case=line["experiment"] + (f"-{line['variant']}" if line["variant"] else ""),
-        method=line["method"],
-        epsilon=float(line["epsilon"]),
-        dim=int(line["dim"]),
-        seed=int(line["seed"]),
-        metric=line["metric"],
-        value=float(line["value"]),
-        floor=float(line["floor"]) if line["floor"] else None,
-        train_seconds=float(line["train_seconds"]),
-    )
+    return read_csv(path)
 
 
 @dataclass(frozen=True)
@@ -90,15 +51,13 @@ def estimate(
     if not own:
         return None
     values, floors = [row.value for row in own], [r.floor for r in own if r.floor is not None]
-    half_width = 0.0
-    if (n := len(values)) > 1:
-        half_width = float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n))
+    over_seeds = mean_over_seeds(values)
     return Estimate(
-        value=float(np.mean(values)),
-        half_width=half_width,
+        value=over_seeds.mean,
+        half_width=over_seeds.half_width or 0.0,
         floor=float(np.mean(floors)) if floors else None,
         train_seconds=float(np.mean([row.train_seconds for row in own])),
-        num_seeds=n,
+        num_seeds=over_seeds.num_seeds,
     )
 
 

@@ -29,6 +29,7 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.paths import Layout
 from entropic_ot.experiments.tables import as_csv
+from entropic_ot.networks.config import NetworkConfig
 
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
 NOTEBOOK_IMPORTS = {"figure_data", "plotting", "plotting_comparison", "comparison"}

@@ -107,6 +107,8 @@ class CommandCase:
     """Program that must be installed; the case is skipped where it is not."""
     expect: str
     """Must stand in what the command prints; the case is skipped where it does not."""
+    otherwise: str
+    """What to do then."""
     max_repeats: int
     """Most repetitions."""
 

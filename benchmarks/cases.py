@@ -1,8 +1,8 @@
 """Every case as two workloads, the plain one and the project's, that do the same work.
 
-A workload is timed by `run` and compared by `outcome`, which repeats the work from fresh weights
-and seeds and returns what must agree, measured from where it started (a displacement, a gradient),
-so that a large common part cannot hide a difference.
+A workload's `first` run, from the case's weights and seeds, returns what must agree, measured from
+where it started (a displacement, a gradient), so that a large common part cannot hide a difference.
+It is also the warm-up of the further runs, which are timed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from reference.enot import ReferenceENOT
 
 Side = Literal["reference", "fast"]
 SIDES: tuple[Side, Side] = ("reference", "fast")
+SEED = 5
+"""Of the numbers that both sides draw."""
 FLOPS_BATCH = 8
 """Operations are counted on few points, since they are proportional to the number of points."""
 
@@ -55,12 +57,12 @@ class SkippedCase(Exception):
 class Workload(Protocol):
     """One side of a case."""
 
-    def run(self) -> None:
-        """Do the work that is timed."""
+    def first(self) -> dict[str, Tensor]:
+        """The first run and what came out; nothing where there is nothing to compare."""
         ...
 
-    def outcome(self) -> dict[str, Tensor]:
-        """What the work gives from a fresh start; empty where there is nothing to compare."""
+    def run(self) -> None:
+        """A further run, which is timed."""
         ...
 
 
@@ -116,14 +118,12 @@ class SolverWorkload:
         self.case, self.side, self.device, self.waste = case, side, device, waste
         self.config = run_config(case.method, case.preset, case.settings, epsilon=case.epsilon)
         self.problem = build_problem(case)
-        self.solver, self.rng = self.fresh(), make_rng(1, device)
-        few = self.problem.source.sample(max(case.num_points, 1), rng=make_rng(2, device))
-        self.x = few
-        self.y0 = few + case.epsilon**0.5 * torch.randn(
-            few.shape, generator=make_rng(3, device), device=device
-        )
+        self.x = self.problem.source.sample(max(case.num_points, 1), rng=make_rng(2, device))
+        noise = torch.randn(self.x.shape, generator=make_rng(3, device), device=device)
+        self.y0 = self.x + case.epsilon**0.5 * noise
+        self.solver, self.rng = self._build(), make_rng(SEED, device)
 
-    def fresh(self) -> Any:
+    def _build(self) -> Any:
         """A solver with the case's weights."""
         shape, device = self.problem.source.shape, self.device
         solver = build_solver(self.config, shape, device=device)
@@ -131,50 +131,48 @@ class SolverWorkload:
         if self.side == "fast":
             solver.load_state_dict({"model": model})
             return solver
-        settings = self.config.solver
+        settings, epsilon = self.config.solver, self.case.epsilon
         if isinstance(settings, ENOTConfig):
             return ReferenceENOT(
-                shape,
-                settings,
-                model,
-                epsilon=self.case.epsilon,
-                device=device,
-                waste=self.waste,
+                shape, settings, model, epsilon=epsilon, device=device, waste=self.waste
             )
         assert isinstance(settings, EgNOTConfig)
-        return ReferenceEgNOT(shape, settings, model, epsilon=self.case.epsilon, device=device)
+        return ReferenceEgNOT(shape, settings, model, epsilon=epsilon, device=device)
 
     def run(self) -> None:
-        self._work(self.solver, self.rng)
-
-    def _work(self, solver: Any, rng: torch.Generator) -> Tensor | None:
-        if self.case.work == "sample":
-            return cast(Tensor, solver.sample(self.x, rng=rng))
-        if self.case.work == "langevin":
-            num_steps = self.case.num_steps
-            return cast(Tensor, solver.langevin(self.x, self.y0, num_steps=num_steps, rng=rng))
-        if self.side == "fast":
-            solver.step(self.problem, rng=rng, progress=0.0)
+        if self.case.work == "step":
+            self._step()
         else:
-            solver.step(self.problem, rng=rng)
-        return None
+            self._points()
 
-    def outcome(self) -> dict[str, Tensor]:
+    def _step(self) -> None:
+        if self.side == "fast":
+            self.solver.step(self.problem, rng=self.rng, progress=0.0)
+        else:
+            self.solver.step(self.problem, rng=self.rng)
+
+    def _points(self) -> Tensor:
+        if self.case.work == "sample":
+            return cast(Tensor, self.solver.sample(self.x, rng=self.rng))
+        num_steps = self.case.num_steps
+        y = self.solver.langevin(self.x, self.y0, num_steps=num_steps, rng=self.rng)
+        return cast(Tensor, y)
+
+    def first(self) -> dict[str, Tensor]:
         """step: Adam's first moments. langevin: the shift by the score. sample: y - x."""
-        solver, rng = self.fresh(), make_rng(5, self.device)
         if self.case.work == "step":
             for _ in range(self.case.num_steps):
-                self._work(solver, rng)
-            return solver.gradients() if self.side == "reference" else adam_moments(solver)
-        y = self._work(solver, rng)
-        assert y is not None
+                self._step()
+            fast = self.side == "fast"
+            return adam_moments(self.solver) if fast else self.solver.gradients()
+        y = self._points()
         if self.case.work == "sample":
             return {"y - x": y - self.x}
         return {"shift": y - self._only_noise()}
 
     def _only_noise(self) -> Tensor:
         """The end of the Langevin chains without their score."""
-        settings, rng = self.config.solver, make_rng(5, self.device)
+        settings, rng = self.config.solver, make_rng(SEED, self.device)
         assert isinstance(settings, EgNOTConfig)
         y = self.y0.clone()
         for _ in range(self.case.num_steps):
@@ -216,36 +214,29 @@ class BufferWorkload:
         self.pairs = torch.randn(
             2, case.batch_size, case.dim, generator=make_rng(1, device), device=device
         )
-        self.rng = make_rng(2, device)
-        self.draw, self.push = self._fresh()
-
-    def _fresh(
-        self,
-    ) -> tuple[
-        Callable[[torch.Generator], tuple[Tensor, Tensor]], Callable[[Tensor, Tensor], None]
-    ]:
-        case = self.case
+        self.rng = make_rng(SEED, device)
         num = round(case.buffer_probability * case.batch_size)
         start = torch.randn(
-            2, case.buffer_size, case.dim, generator=make_rng(3, self.device), device=self.device
+            2, case.buffer_size, case.dim, generator=make_rng(3, device), device=device
         )
-        if self.side == "reference":
+        self.draw: Callable[[], tuple[Tensor, Tensor]]
+        self.push: Callable[[Tensor, Tensor], None]
+        if side == "reference":
             plain = ListBuffer(case.buffer_size)
-            plain.push(*start)
-            return lambda rng: plain.draw(num, rng), plain.push
-        buffer = ReplayBuffer(case.buffer_size, (case.dim,), device=self.device)
-        buffer.push(*start)
-        return lambda rng: buffer.draw(num, rng=rng), buffer.push
+            self.draw, self.push = lambda: plain.draw(num, self.rng), plain.push
+        else:
+            buffer = ReplayBuffer(case.buffer_size, (case.dim,), device=device)
+            self.draw, self.push = lambda: buffer.draw(num, rng=self.rng), buffer.push
+        self.push(*start)
 
     def run(self) -> None:
-        self.draw(self.rng)
+        self.draw()
         self.push(*self.pairs)
 
-    def outcome(self) -> dict[str, Tensor]:
+    def first(self) -> dict[str, Tensor]:
         """What is drawn after a push."""
-        draw, push = self._fresh()
-        push(*self.pairs)
-        x, y = draw(make_rng(4, self.device))
+        self.push(*self.pairs)
+        x, y = self.draw()
         return {"x": x, "y": y}
 
 
@@ -288,7 +279,7 @@ class PrepareWorkload:
                 coloured = coloured_digits(chosen, image_size=case.image_size, rng=rng)
                 np.save(out / f"{side}_{('train', 'test')[j]}.npy", coloured)
 
-    def outcome(self) -> dict[str, Tensor]:
+    def first(self) -> dict[str, Tensor]:
         """All pixels."""
         with tempfile.TemporaryDirectory() as folder:
             self._prepare(Path(folder))
@@ -314,11 +305,11 @@ class CommandWorkload:
     def run(self) -> None:
         done = subprocess.run(self.words, capture_output=True, text=True, check=False)
         if done.returncode != 0 or self.case.expect not in done.stdout + done.stderr:
-            tail = (done.stdout + done.stderr).strip().splitlines()[-1:]
             raise SkippedCase(
-                f"`{' '.join(self.case.command)}` ended with {done.returncode} and without "
-                f"{self.case.expect!r}: {' '.join(tail)}"
+                f"`{' '.join(self.case.command)}` ended with {done.returncode} and did not print "
+                f"{self.case.expect!r}. {self.case.otherwise}"
             )
 
-    def outcome(self) -> dict[str, Tensor]:
+    def first(self) -> dict[str, Tensor]:
+        self.run()
         return {}

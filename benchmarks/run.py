@@ -83,10 +83,9 @@ def measure_case(name: str, case: CaseConfig, machine: Machine, args: argparse.N
     built = {side: build_workload(case, side, device) for side in SIDES}
     workloads: dict[Side, Workload] = {s: w for s, w in built.items() if w is not None}
     values: dict[str, object] = {"case": name, **machine.columns}
+    first = {side: workload.first() for side, workload in workloads.items()}
     if len(workloads) == 2:
-        values["agreement"], values["cosine"] = agreement(
-            workloads["reference"].outcome(), workloads["fast"].outcome()
-        )
+        values["agreement"], values["cosine"] = agreement(first["reference"], first["fast"])
     values["repeats"] = repeats = min(2 if args.quick else args.repeats, case.max_repeats)
     seconds = interleaved_medians(workloads, repeats=repeats, device=device)
     values |= {f"{side}_seconds": value for side, value in seconds.items()}

@@ -87,12 +87,11 @@ class ReferenceENOT:
         x0 = problem.source.sample(self.config.batch_size, rng=rng)
         states, drifts = self.simulate(self.drift, x0, rng)
         energy = drifts.square().flatten(2).sum(dim=2).sum(dim=1) / (2 * drifts.shape[1])
+        self.potential.requires_grad_(self.waste)
         loss = energy.mean() - self.beta(states[:, -1]).mean()
         if self.waste:
             y = problem.target.sample(self.config.batch_size, rng=self.unused_rng)
             loss = loss + self.beta(y).mean()
-        else:
-            self.potential.requires_grad_(False)
         self.drift_optimizer.zero_grad()
         loss.backward()
         self.drift_optimizer.step()

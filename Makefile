@@ -32,7 +32,7 @@ lint: setup
 pytest: setup
 	$(ENV) python -m pytest $(PYTEST_ARGS)
 
-bench: setup ## time the project against plain versions of the same mathematics: results/bench.csv (half an hour; see docs/performance.md)
+bench: setup ## time the project against plain versions of the same mathematics: results/bench.csv (tens of minutes on a CPU; see docs/performance.md)
 	@$(ENV) python benchmarks/run.py $(BENCH_ARGS)
 
 setup: ## build or update .venv and nothing else

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -24,6 +25,7 @@ from entropic_ot.device import choose_device, choose_precision, describe_device
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments.params import load_params
 from entropic_ot.experiments.provenance import git_state
+from entropic_ot.solvers.config import Precision
 from measure import (
     agreement,
     count_flops,
@@ -62,10 +64,8 @@ class Machine:
         compute = load_params(PARAMS).runs[0].config.compute
         self.device = choose_device(compute.device)
         self.precision = choose_precision(compute.precision, self.device)
-        self.peak = {
-            "float32": matmul_peak(torch.float32, self.device),
-            "bfloat16": matmul_peak(torch.bfloat16, self.device),
-        }
+        self.peak: dict[Precision, float] = {"float32": 0.0, "bfloat16": 0.0}
+        self.update_peak()
         state = git_state()
         self.columns = {
             "device": describe_device(self.device).rsplit(", ", 1)[0],
@@ -75,6 +75,12 @@ class Machine:
             "commit": f"{(state['commit'] or 'unknown')[:10]}{'+' if state['dirty'] else ''}",
             "torch": torch.__version__,
         }
+
+    def update_peak(self) -> None:
+        """The best matrix product so far: measured anew with each case, as the load changes."""
+        for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+            precision = cast(Precision, name)
+            self.peak[precision] = max(self.peak[precision], matmul_peak(dtype, self.device))
 
 
 def measure_case(name: str, case: CaseConfig, machine: Machine, args: argparse.Namespace) -> Row:
@@ -95,6 +101,7 @@ def measure_case(name: str, case: CaseConfig, machine: Machine, args: argparse.N
         values["precision"] = values["compile"] = None
     else:
         values["flops"] = flops = count_flops(case, device)
+        machine.update_peak()
         values["share_of_peak"] = flops / seconds["fast"] / machine.peak[machine.precision]
     if not args.quick and not isinstance(case, CommandCase):
         for side in workloads:

@@ -105,9 +105,9 @@ def test_in_float32_the_reference_is_the_project(
 def test_in_bfloat16_the_gradients_keep_their_direction(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight bits a product, averaged over the layers; the sizes of the cases give the same."""
+    """Eight bits a product: 0.003 to 0.015 measured, less than what a wrong sign does."""
     worst, cosine = compared(tiny(name), "bfloat16", monkeypatch)
-    assert worst < 0.1 and cosine > 0.995
+    assert worst < 0.03 and cosine > 0.9995
 
 
 @pytest.mark.parametrize("form", ["endpoint", "bounded_endpoint"])
@@ -131,7 +131,7 @@ ReferenceEgNOT_score = ReferenceEgNOT.score
 @pytest.mark.parametrize("name", ["egnot_gaussian_d16", "egnot_image_langevin", "egnot_sampling"])
 def test_a_wrong_sign_in_the_score_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ReferenceEgNOT, "score", wrong_score)
-    assert compared(tiny(name), "float32", monkeypatch)[0] > 1e-3
+    assert compared(tiny(name), "float32", monkeypatch)[0] > 0.02
 
 
 @pytest.mark.parametrize("name", ["enot_gaussian_d16", "enot_image"])

@@ -1,7 +1,7 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report test lint pytest setup dvc dvc-commit repro unlock clean-env help
+.PHONY: all smoke figures report test lint pytest setup bench dvc dvc-commit repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
@@ -32,6 +32,9 @@ lint: setup
 pytest: setup
 	$(ENV) python -m pytest $(PYTEST_ARGS)
 
+bench: setup ## time the project against plain versions of the same mathematics: results/bench.csv (tens of minutes on a CPU; see docs/performance.md)
+	@$(ENV) python benchmarks/run.py $(BENCH_ARGS)
+
 setup: ## build or update .venv and nothing else
 	@scripts/setup.sh
 
@@ -56,4 +59,5 @@ help: ## this list
 	'  PYTHON       the Python 3.11 or 3.12 to build .venv with (default: the first one found)' \
 	'  TORCH_INDEX  package index to take torch and torchvision from. The public wheels bring several GB of CUDA' \
 	'               packages; on a machine without a GPU name the CPU index that the PyTorch site gives for pip' \
+	'  BENCH_ARGS   options of benchmarks/run.py, such as --quick or --only CASE' \
 	'  PIP_ARGS     options for every pip call, such as --index-url or --proxy'

@@ -120,6 +120,19 @@ def test_configuration_is_read_without_torch() -> None:
     assert not loaded & {"torch", "safetensors", "jaxtyping", "scipy", "ot", "matplotlib"}
 
 
+def test_help_loads_neither_torch_nor_numpy() -> None:
+    code = """
+from entropic_ot.cli import main
+try:
+    main(["--help"])
+except SystemExit as end:
+    assert end.code == 0
+"""
+    loaded = loaded_after(code)
+    assert "entropic_ot" in loaded and not loaded & {"torch", "numpy", "yaml", "jaxtyping"}
+    assert "numpy" in loaded_after("import entropic_ot; entropic_ot.EOTProblem")  # it can fail
+
+
 def test_commands_and_solvers_work_with_the_core_dependencies_alone() -> None:
     """One fresh Python for all of them: each import of torch takes seconds."""
     loaded = loaded_after(

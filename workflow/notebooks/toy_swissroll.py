@@ -10,8 +10,8 @@
 # # Swiss roll: plans for several strengths of regularisation
 #
 # The source is N(0, I) in the plane, the target a noisy Swiss roll. The row of EgNOT corresponds
-# to the figure of section 5.1 of the EgNOT paper (Mokrov et al., 2024, arXiv 2304.06094); ENOT
-# and the discrete Sinkhorn plan stand beneath.
+# to the figure of section 5.1 of the EgNOT paper (Mokrov et al., 2024, arXiv 2304.06094); ENOT,
+# the discrete Sinkhorn plan and LightSB stand beneath.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -28,7 +28,7 @@ plotting.use_style()
 runs = figure_data.load_samples_of(samples, scale)
 table = figure_data.read_metrics(metrics)
 cases, epsilons = figure_data.cases_of(runs), figure_data.epsilons_of(runs)
-methods = ["egnot", "enot", "sinkhorn"]
+methods = ["egnot", "enot", "sinkhorn", "lightsb"]
 rows = [(case, method) for case in cases for method in methods]
 figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len(epsilons)))
 
@@ -40,8 +40,8 @@ figure, side, axes = plotting.new_panels_with_side(max(1, len(rows)), max(1, len
 # - Large dots: four inputs x, each with many samples of π(y | x) in the same colour: nearly one
 #   point for a small ε, long pieces of the roll for a large one.
 # - Left: the data (inputs that lie far outside are cut off), then for all methods the variance of
-#   y given x and the energy distance between samples and target; the dashes show what as many
-#   exact samples get.
+#   y given x, the energy distance between samples and target (the dashes show what as many exact
+#   samples get) and the mean transport cost.
 
 # %%
 for block, case in enumerate(cases):
@@ -54,6 +54,7 @@ for block, case in enumerate(cases):
     for offset, metric, label in (
         (1, "conditional_variance", "Variance of $y$ given $x$"),
         (2, "energy_distance", "Energy distance to target"),
+        (3, "cost_half_l2", r"Cost $\frac{1}{2}\|x-y\|^2$"),
     ):
         points = figure_data.series(table, metric, runs, case=case)
         plotting.metric_by_epsilon(side[first + offset], points, label)

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from entropic_ot.errors import ConfigError
-from entropic_ot.experiments.config import SOLVER_CONFIGS, GaussianProblem, Method, RunConfig
+from entropic_ot.experiments.config import (
+    SOLVER_CONFIGS,
+    ColouredMNISTProblem,
+    GaussianProblem,
+    Method,
+    RunConfig,
+)
 from entropic_ot.experiments.params import load_params, merged, read_yaml
+from entropic_ot.networks.config import NetworkConfig
+from entropic_ot.solvers.config import SolverConfig
 from entropic_ot.strict import at_least, convert, from_mapping, nearest
 
 SETTINGS = Path(__file__).with_name("settings.yaml")
@@ -177,6 +185,11 @@ def choose_cases(settings: Settings, names: list[str] | None) -> dict[str, CaseC
     return {k: v for k, v in settings.cases.items() if names is None or k in names}
 
 
+def _networks(solver: SolverConfig) -> list[NetworkConfig]:
+    values = [getattr(solver, field.name) for field in dataclasses.fields(solver)]
+    return [value for value in values if isinstance(value, NetworkConfig)]
+
+
 def run_config(
     method: str, preset: str, settings: dict[str, Any], *, epsilon: float, seed: int = 0
 ) -> RunConfig:
@@ -188,7 +201,12 @@ def run_config(
     if preset not in presets:
         raise ConfigError(f"preset of {method}: unknown {preset!r}; {nearest(preset, presets)}")
     solver = convert(SOLVER_CONFIGS[method], merged(presets[preset], settings), f"{method}")
-    anyone = load_params(PARAMS).runs[0].config
+    images = any(network.kind != "mlp" for network in _networks(solver))
+    anyone = next(
+        run.config
+        for run in load_params(PARAMS).runs
+        if isinstance(run.config.problem, ColouredMNISTProblem) == images
+    )
     return dataclasses.replace(
         anyone, method=cast(Method, method), epsilon=epsilon, seed=seed, solver=solver
     )

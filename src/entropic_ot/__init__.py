@@ -19,6 +19,8 @@ _HOMES = {
     "EgNOT": "entropic_ot.solvers.egnot",
     "EgNOTConfig": "entropic_ot.solvers.config",
     "EOTProblem": "entropic_ot.problems.base",
+    "LightSB": "entropic_ot.solvers.lightsb",
+    "LightSBConfig": "entropic_ot.solvers.config",
     "NetworkConfig": "entropic_ot.networks.config",
     "Sinkhorn": "entropic_ot.solvers.sinkhorn",
     "SinkhornConfig": "entropic_ot.solvers.config",
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
     from entropic_ot.problems.base import EOTProblem as EOTProblem
     from entropic_ot.solvers.config import EgNOTConfig as EgNOTConfig
     from entropic_ot.solvers.config import ENOTConfig as ENOTConfig
+    from entropic_ot.solvers.config import LightSBConfig as LightSBConfig
     from entropic_ot.solvers.config import SinkhornConfig as SinkhornConfig
     from entropic_ot.solvers.egnot import EgNOT as EgNOT
     from entropic_ot.solvers.enot import ENOT as ENOT
+    from entropic_ot.solvers.lightsb import LightSB as LightSB
     from entropic_ot.solvers.sinkhorn import Sinkhorn as Sinkhorn
 
 

@@ -140,10 +140,10 @@ def test_commands_and_solvers_work_with_the_core_dependencies_alone() -> None:
 import entropic_ot.commands.train, entropic_ot.commands.sample
 import entropic_ot.commands.classifier, entropic_ot.commands.evaluate, entropic_ot.commands.table
 import numpy as np, torch
-from entropic_ot import ENOT, EgNOT, EOTProblem, fit, make_rng
+from entropic_ot import ENOT, EgNOT, EOTProblem, LightSB, fit, make_rng
 x = np.zeros((600, 2), dtype=np.float32)
 problem = EOTProblem.from_arrays(x, x, epsilon=0.1)
-for method in (ENOT, EgNOT):
+for method in (ENOT, EgNOT, LightSB):
     solver = method((2,), epsilon=0.1)
     fit(solver, problem, steps=1, show=lambda line: None)
     solver.sample(torch.zeros(2, 2), rng=make_rng(0))

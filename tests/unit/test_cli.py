@@ -139,7 +139,7 @@ def tiny_params() -> dict[str, Any]:
             "evaluation": {"num_samples": 40},
             "methods": {
                 method: {"num_steps": 2 if method != "sinkhorn" else 1, "epsilons": [1]}
-                for method in ("enot", "egnot", "sinkhorn")
+                for method in ("enot", "egnot", "sinkhorn", "lightsb")
             },
         }
         for name in ("gaussian", "toy_8gaussians")
@@ -181,7 +181,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
         runs = {
             (case, method): chain(case, f"{method}-eps1-seed3")
             for case in ("gaussian-d2", "toy_8gaussians")
-            for method in ("enot", "egnot", "sinkhorn")
+            for method in ("enot", "egnot", "sinkhorn", "lightsb")
         }
         tables = Path("results/smoke/tables")
         command("table", "--out", tables, *(paths["metrics"] for paths in runs.values()))
@@ -215,7 +215,7 @@ def test_the_other_tables_say_the_same(project: Any) -> None:
     assert "### gaussian-d2 (dimension 2)" in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     widths = {line.count("|") for line in lines if "bw_uvp" in line}
-    assert len(lines) == 2 * 4 and widths
+    assert len(lines) == 2 * 5 and widths
 
 
 def test_a_run_leaves_its_records(project: Any) -> None:
@@ -235,7 +235,7 @@ def test_samples_hold_pairs_conditionals_and_paths(project: Any) -> None:
     num_euler_steps = json.loads((CONFIG / "gaussian-d2" / "enot-eps1-seed3.json").read_text())[
         "solver"
     ]["num_euler_steps"]
-    for method in ("enot", "egnot", "sinkhorn"):
+    for method in ("enot", "egnot", "sinkhorn", "lightsb"):
         with np.load(project["gaussian-d2", method]["samples"]) as file:
             shapes = {name: file[name].shape for name in file.files}
             path, x, y = file["path"], file["x"], file["y"]

@@ -20,9 +20,10 @@ from entropic_ot.experiments.store import LOG, MODEL, STATE, RunStore, load_tree
 from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.base import AveragedModule, Solver
-from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig
+from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig, SinkhornConfig
 from entropic_ot.solvers.egnot import EgNOT
 from entropic_ot.solvers.enot import ENOT
+from entropic_ot.solvers.lightsb import LightSB
 from entropic_ot.solvers.sinkhorn import Sinkhorn
 
 EPSILON = 0.5
@@ -37,6 +38,7 @@ ENOT_TINY = ENOTConfig(
 EGNOT_TINY = EgNOTConfig(
     potential=MLP, num_langevin_steps=2, num_test_langevin_steps=2, batch_size=6, buffer_size=14
 )
+LIGHTSB_TINY = LightSBConfig(num_components=4, batch_size=6)
 PERSISTENT = dataclasses.replace(EGNOT_TINY, chains="persistent")
 
 
@@ -67,6 +69,13 @@ SOLVERS: dict[str, tuple[tuple[int, ...], Callable[[], Solver]]] = {
     "sinkhorn": (
         VECTOR,
         lambda: Sinkhorn(VECTOR, SinkhornConfig(num_points=7), epsilon=EPSILON),
+    ),
+    "lightsb-diagonal": (VECTOR, lambda: LightSB(VECTOR, LIGHTSB_TINY, epsilon=EPSILON)),
+    "lightsb-full": (
+        VECTOR,
+        lambda: LightSB(
+            VECTOR, dataclasses.replace(LIGHTSB_TINY, covariance="full"), epsilon=EPSILON
+        ),
     ),
 }
 
@@ -321,7 +330,10 @@ def test_sampling_changes_nothing(name: str) -> None:
     assert torch.equal(x, x_before)
     assert y.shape == x.shape and y.dtype == torch.float32 and not y.requires_grad
     assert torch.initial_seed() == 0
-    for part in ("drift", "potential"):
+    if isinstance(solver, LightSB):
+        solver.potential(x), solver.drift(0.5, x)
+        assert_same(before, solver.state_dict())
+    for part in ("drift", "potential", "mixture"):
         averaged = getattr(solver, part, None)
         if isinstance(averaged, AveragedModule):  # gradients were off only while it sampled
             assert all(p.requires_grad for p in averaged.module.parameters())

@@ -25,7 +25,7 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.params import Params, load_params, merged, read_yaml, write_configs
 from entropic_ot.networks.config import NetworkConfig
-from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig
+from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig, SinkhornConfig
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"width": 256, "depth": 3, "patch": 1}
@@ -176,7 +176,8 @@ def test_variants_are_the_experiment_with_some_keys_changed(
     params = resolved(data, tmp_path)
     assert params.cases == ["gaussian-d2", "gaussian-d16", "gaussian-none", "toy_8gaussians"]
     assert set(names(params, "gaussian-d2")) > {"enot-eps1-seed4"}
-    assert {n.split("-")[0] for n in names(params, "gaussian-none")} == {"sinkhorn"}
+    left = {n.split("-")[0] for n in names(params, "gaussian-none")}
+    assert left == {"sinkhorn", "lightsb"}
     problem = next(r.config.problem for r in params.runs if r.case == "gaussian-d2")
     assert (problem.dim, problem.source_seed) == (2, 42)  # type: ignore[union-attr]
 
@@ -219,6 +220,20 @@ def gaussian(data: dict[str, Any]) -> dict[str, Any]:
 GAUSSIAN = ("experiments", "gaussian")
 ENOT = (*GAUSSIAN, "methods", "enot")
 EGNOT = (*GAUSSIAN, "methods", "egnot")
+LIGHTSB = (*GAUSSIAN, "methods", "lightsb")
+
+
+def of_images(**problem: Any) -> Edit:
+    """Gaussian's Sinkhorn and LightSB on a problem of 16 x 16 images."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for method in ("enot", "egnot"):  # their networks are for vectors, which is refused first
+            del gaussian(data)["methods"][method]
+        gaussian(data)["problem"] = {**problem, "image_size": 16}
+        gaussian(data)["evaluation"] = {"metrics": ["cost_half_l2"]}
+
+    return edit
+
 
 REFUSED: dict[str, tuple[Edit, str]] = {
     "unknown top-level key": (
@@ -377,6 +392,25 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "epsilon 0 for EgNOT": (
         change(*EGNOT, "epsilons", to=[0]),
         "experiments.gaussian.methods.egnot.epsilon: found 0 for egnot, expected a number > 0",
+    ),
+    "epsilon 0 for LightSB": (
+        change(*LIGHTSB, "epsilons", to=[0]),
+        "experiments.gaussian.methods.lightsb.epsilon: found 0 for lightsb, expected a number > 0",
+    ),
+    "LightSB for coloured digits": (
+        of_images(kind="coloured_mnist", source_digit=2, target_digit=3, hue_seed=0),
+        "experiments.gaussian.methods.lightsb.method: found lightsb for a problem of images "
+        "(coloured_mnist), expected enot, egnot or sinkhorn",
+    ),
+    "LightSB for a folder of images": (
+        of_images(kind="arrays", source="a", target="b", test_share=0.1, split_seed=0),
+        "experiments.gaussian.methods.lightsb.method: found lightsb for a problem of images "
+        "(arrays), expected enot",
+    ),
+    "unknown covariance": (
+        change(*LIGHTSB, "settings", to={"covariance": "round"}),
+        "experiments.gaussian.methods.lightsb.settings.covariance: found 'round', expected one of "
+        "'diagonal', 'full'",
     ),
     "no epsilon": (
         change(*ENOT, "epsilons", to=[]),
@@ -649,6 +683,12 @@ def test_a_missing_file_says_where_to_look(tmp_path: Path) -> None:
         (lambda: SinkhornConfig(num_points=0), "num_points"),
         (lambda: SinkhornConfig(num_iterations=0), "num_iterations"),
         (lambda: SinkhornConfig(tolerance=0.0), "tolerance"),
+        (lambda: LightSBConfig(num_components=0), "num_components"),
+        (lambda: LightSBConfig(initial_scale=0.0), "initial_scale"),
+        (lambda: LightSBConfig(batch_size=0), "batch_size"),
+        (lambda: LightSBConfig(learning_rate=0.0), "learning_rate"),
+        (lambda: LightSBConfig(adam_beta1=1.0), "adam_beta1"),
+        (lambda: LightSBConfig(ema_decay=1.0), "ema_decay"),
     ],
 )
 def test_settings_outside_their_range_are_refused_in_python_too(
@@ -680,7 +720,7 @@ def test_a_run_survives_the_round_trip_through_its_file(
         assert load_run(file) == run.config
         assert load_run(file).sha256 == run.config.sha256
         methods.add(run.config.method)
-    assert methods == {"enot", "egnot", "sinkhorn"}
+    assert methods == {"enot", "egnot", "sinkhorn", "lightsb"}
     for case, evaluation in params.evaluations.items():
         assert load_evaluation(layout.evaluation_config(case)) == evaluation
     for dataset, problem in params.datasets.items():

@@ -19,6 +19,8 @@ from entropic_ot import (
     EgNOTConfig,
     ENOTConfig,
     EOTProblem,
+    LightSB,
+    LightSBConfig,
     NetworkConfig,
     Sinkhorn,
     SinkhornConfig,
@@ -53,6 +55,7 @@ SOLVERS: dict[str, tuple[Callable[..., Any], Any, int]] = {
         150,
     ),
     "Sinkhorn": (Sinkhorn, SinkhornConfig(num_points=200), 1),
+    "LightSB": (LightSB, LightSBConfig(num_components=8, batch_size=64), 150),
 }
 
 

@@ -11,7 +11,8 @@
 #
 # The source is N(0, I) in the plane, the target an equal mixture of eight Gaussians on a circle.
 # The first two rows correspond to the figure of section 5.1 of the ENOT paper (Gushchin et al.,
-# 2023, arXiv 2211.01156); EgNOT and the discrete Sinkhorn plan stand beneath.
+# 2023, arXiv 2211.01156); EgNOT, the discrete Sinkhorn plan and LightSB stand
+# beneath.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -31,11 +32,13 @@ rows = [
     ("enot", "trajectories"),
     ("egnot", "conditional plans"),
     ("sinkhorn", "conditional plans"),
+    ("lightsb", "conditional plans"),
 ]
 measures = {
     "cost_half_l2": r"Cost $\frac{1}{2}\|x-y\|^2$",
     "conditional_variance": "Variance of $y$ given $x$",
     "energy_distance": "Energy distance to target",
+    "share_of_modes_min": "Emptiest mode [%]",
 }
 cases, epsilons = results.cases, results.epsilons
 figure, side, axes = plotting.new_plan_panels(len(cases), len(rows), len(epsilons))
@@ -48,12 +51,12 @@ plotting.epsilon_titles(axes[0, 0], epsilons)
 #   (blue).
 # - Second row: trajectories of ENOT's diffusion from some inputs: straight for ε = 0, and the
 #   more random the larger ε.
-# - Third and fourth row: the samples of EgNOT and of Sinkhorn, and on top four inputs (large
+# - Third to fifth row: the samples of EgNOT, Sinkhorn and LightSB, and on top four inputs (large
 #   dots), each with many samples of π(y | x) in the same colour: the larger ε, the wider these
-#   clouds. EgNOT needs ε > 0.
+#   clouds. EgNOT and LightSB need ε > 0.
 # - Left: the data, then for all methods the mean transport cost, the variance of y given x (it
-#   must grow with ε) and the energy distance between fitted samples and target; the dashes show
-#   what as many exact samples get.
+#   must grow with ε), the energy distance between fitted samples and target and the share of the
+#   samples in the emptiest mode; the dashes show what as many exact samples get.
 
 # %%
 for column, block, case in zip(side, axes, cases, strict=False):

@@ -10,8 +10,8 @@
 # # Swiss roll: plans for several strengths of regularisation
 #
 # The source is N(0, I) in the plane, the target a noisy Swiss roll. The row of EgNOT corresponds
-# to the figure of section 5.1 of the EgNOT paper (Mokrov et al., 2024, arXiv 2304.06094); ENOT
-# and the discrete Sinkhorn plan stand beneath.
+# to the figure of section 5.1 of the EgNOT paper (Mokrov et al., 2024, arXiv 2304.06094); ENOT,
+# the discrete Sinkhorn plan and LightSB stand beneath.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -26,10 +26,11 @@ from entropic_ot import figure_data, plotting
 
 plotting.use_style()
 results = figure_data.load_results(samples, metrics, scale)
-methods = ["egnot", "enot", "sinkhorn"]
+methods = ["egnot", "enot", "sinkhorn", "lightsb"]
 measures = {
     "conditional_variance": "Variance of $y$ given $x$",
     "energy_distance": "Energy distance to target",
+    "cost_half_l2": r"Cost $\frac{1}{2}\|x-y\|^2$",
 }
 cases, epsilons = results.cases, results.epsilons
 figure, side, axes = plotting.new_plan_panels(len(cases), len(methods), len(epsilons))
@@ -43,8 +44,8 @@ plotting.epsilon_titles(axes[0, 0], epsilons)
 # - Large dots: four inputs x, each with many samples of π(y | x) in the same colour: nearly one
 #   point for a small ε, long pieces of the roll for a large one.
 # - Left: the data (inputs that lie far outside are cut off), then for all methods the variance of
-#   y given x and the energy distance between samples and target; the dashes show what as many
-#   exact samples get.
+#   y given x, the energy distance between samples and target (the dashes show what as many exact
+#   samples get) and the mean transport cost.
 
 # %%
 for column, block, case in zip(side, axes, cases, strict=False):

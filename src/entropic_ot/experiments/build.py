@@ -26,9 +26,10 @@ from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProble
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
 from entropic_ot.problems.toy import EightGaussians, StandardNormal, SwissRoll
 from entropic_ot.solvers.base import Solver
-from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig
+from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig
 from entropic_ot.solvers.egnot import EgNOT
 from entropic_ot.solvers.enot import ENOT
+from entropic_ot.solvers.lightsb import LightSB
 from entropic_ot.solvers.sinkhorn import Sinkhorn
 
 
@@ -111,6 +112,8 @@ def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.dev
             device=device,
             seed=config.seed,
         )
+    if isinstance(settings, LightSBConfig):
+        return LightSB(shape, settings, epsilon=config.epsilon, device=device)
     return Sinkhorn(shape, settings, epsilon=config.epsilon)
 
 

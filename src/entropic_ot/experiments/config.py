@@ -15,14 +15,21 @@ from typing import Any, Literal
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks.config import NetworkConfig, check_kind
-from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig, SolverConfig
+from entropic_ot.solvers.config import (
+    EgNOTConfig,
+    ENOTConfig,
+    LightSBConfig,
+    SinkhornConfig,
+    SolverConfig,
+)
 from entropic_ot.strict import at_least, convert, from_mapping, not_negative, positive
 
-Method = Literal["enot", "egnot", "sinkhorn"]
+Method = Literal["enot", "egnot", "sinkhorn", "lightsb"]
 SOLVER_CONFIGS: dict[str, type] = {
     "enot": ENOTConfig,
     "egnot": EgNOTConfig,
     "sinkhorn": SinkhornConfig,
+    "lightsb": LightSBConfig,
 }
 
 
@@ -148,6 +155,13 @@ ProblemConfig = (
 )
 
 
+def has_images(problem: ProblemConfig) -> bool:
+    """Whether the points are images by the problem's settings, not vectors."""
+    if isinstance(problem, ArraysProblem):
+        return problem.image_size is not None
+    return isinstance(problem, ColouredMNISTProblem)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComputeConfig:
     """Where and how numbers are computed, the same for all runs."""
@@ -248,9 +262,15 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
             raise ConfigError(f"epsilon: found {self.epsilon!r}, expected a number >= 0")
-        if self.method == "egnot" and self.epsilon == 0:
+        if self.method in ("egnot", "lightsb") and self.epsilon == 0:
             raise ConfigError(
-                "epsilon: found 0 for egnot, expected a number > 0 (plain OT is solved by enot)"
+                f"epsilon: found 0 for {self.method}, expected a number > 0 "
+                "(plain OT is solved by enot)"
+            )
+        if self.method == "lightsb" and has_images(self.problem):
+            raise ConfigError(
+                f"method: found lightsb for a problem of images ({self.problem.kind}), expected "
+                "enot, egnot or sinkhorn there (its Gaussian mixture is a model of vectors)"
             )
         at_least(1, self, "num_steps")
         at_least(0, self, "seed")
@@ -309,7 +329,7 @@ def load_run(path: Path) -> RunConfig:
     method = data.get("method")
     if method not in SOLVER_CONFIGS:
         raise ConfigError(
-            f"{path}: method: found {method!r}, expected one of enot, egnot, sinkhorn"
+            f"{path}: method: found {method!r}, expected one of {', '.join(SOLVER_CONFIGS)}"
         )
     return run_from_mapping(data, str(path))
 

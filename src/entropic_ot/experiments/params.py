@@ -65,7 +65,7 @@ class ExperimentParams:
     evaluation: dict[str, Any]
     """What differs from the top-level `evaluation`."""
     methods: dict[str, Any]
-    """enot, egnot, sinkhorn -> MethodParams; null leaves a method out."""
+    """enot, egnot, sinkhorn, lightsb -> MethodParams; null leaves a method out."""
     variants: dict[str, Any]
     """name -> keys of this experiment that differ; {} for none."""
 

@@ -81,7 +81,7 @@ def message(ax: Axes, text: str) -> None:
 def missing_run(ax: Axes, method: str, epsilon: float | None = None) -> None:
     """The message in the place of a run that does not exist."""
     label = method_style(method).label
-    never = method == "egnot" and epsilon == 0
+    never = method in ("egnot", "lightsb") and epsilon == 0
     ax.set_box_aspect(1)
     message(ax, rf"{label} needs $\varepsilon > 0$" if never else f"{label}:\nnot run")
 

@@ -1,1 +1,1 @@
-"""ENOT, EgNOT and the Sinkhorn baseline: no files, plots or arguments."""
+"""ENOT, EgNOT and the baselines Sinkhorn and LightSB: no files, plots or arguments."""

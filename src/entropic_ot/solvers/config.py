@@ -121,4 +121,31 @@ class SinkhornConfig:
         positive(self, "tolerance")
 
 
-SolverConfig = ENOTConfig | EgNOTConfig | SinkhornConfig
+@dataclass(frozen=True, kw_only=True)
+class LightSBConfig:
+    """Settings of LightSB."""
+
+    num_components: int = 50
+    """Components K of the Gaussian mixture v."""
+    covariance: Literal["diagonal", "full"] = "diagonal"
+    """Shape of the components' covariances epsilon S_k."""
+    initial_scale: float = 0.1
+    """S_k = initial_scale I at the start, the slope of the map x -> E[Y | X = x] near a centre."""
+    batch_size: int = 512
+    """Points in a batch, of either distribution."""
+    learning_rate: float = 3e-2
+    """Adam's step size for epsilon log alpha_k, r_k and the Cholesky factors of S_k."""
+    adam_beta1: float = 0.9
+    """Adam's momentum."""
+    learning_rate_schedule: Schedule = "linear"
+    """How the learning rate falls during training."""
+    ema_decay: float = 0.99
+    """Decay of the averaged weights, which are the ones that are sampled."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "num_components", "batch_size")
+        positive(self, "initial_scale", "learning_rate")
+        share_below_one(self, "adam_beta1", "ema_decay")
+
+
+SolverConfig = ENOTConfig | EgNOTConfig | SinkhornConfig | LightSBConfig

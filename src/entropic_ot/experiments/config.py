@@ -75,6 +75,37 @@ class GaussianProblem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixtureProblem:
+    """N(0, s^2 I) to what a Gaussian mixture as potential makes of it; the target has an epsilon.
+
+    Building the Bridge of Schroedinger (arXiv 2306.10161); docs/conventions.md, section 7.
+    """
+
+    kind: Literal["mixture"]
+    """The problem's name."""
+    dim: int
+    """Dimension D."""
+    num_components: int
+    """Components of the potential, of equal weight."""
+    mean_norm: float
+    """Norm of their means, which are uniform on the sphere."""
+    component_std: float
+    """Standard deviation of each component along every axis."""
+    source_std: float
+    """Standard deviation of the source along every axis."""
+    parameters_seed: int
+    """Seed of the means."""
+    archive: str | None
+    """Path of the paper's parameters, gaussian_mixture_benchmark_data.zip: source and potential
+    then come from there, and of the other keys only `dim` counts. null: our own draw."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "dim", "num_components")
+        positive(self, "mean_norm", "component_std", "source_std")
+        at_least(0, self, "parameters_seed")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ColouredMNISTProblem:
     """Randomly coloured digits to randomly coloured digits of another class, unpaired."""
 
@@ -141,6 +172,7 @@ ProblemConfig = (
     EightGaussiansProblem
     | SwissRollProblem
     | GaussianProblem
+    | MixtureProblem
     | ColouredMNISTProblem
     | MSCIProblem
     | ArraysProblem
@@ -250,6 +282,11 @@ class RunConfig:
         if self.method == "egnot" and self.epsilon == 0:
             raise ConfigError(
                 "epsilon: found 0 for egnot, expected a number > 0 (plain OT is solved by enot)"
+            )
+        if isinstance(self.problem, MixtureProblem) and self.epsilon == 0:
+            raise ConfigError(
+                "epsilon: found 0 for the problem mixture, expected a number > 0 "
+                "(its plan is defined by an epsilon)"
             )
         at_least(1, self, "num_steps")
         at_least(0, self, "seed")

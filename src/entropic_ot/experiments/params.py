@@ -27,7 +27,7 @@ from entropic_ot.experiments.config import (
     RunConfig,
     to_json,
 )
-from entropic_ot.experiments.paths import Layout, dataset_name, prepared_files, raw_files
+from entropic_ot.experiments.paths import Layout, data_files, dataset_name, raw_files
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, check_metrics
 from entropic_ot.solvers.config import SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
@@ -123,9 +123,7 @@ class Run:
     @property
     def data_files(self) -> list[Path]:
         """What the training reads besides its configuration."""
-        if isinstance(self.config.problem, MSCIProblem):
-            return raw_files(self.config.problem)
-        return prepared_files(self.config.problem)
+        return data_files(self.config.problem)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ColouredMNISTProblem,
+    MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     to_json,
@@ -42,14 +43,21 @@ def prepared_files(problem: ProblemConfig) -> list[Path]:
 
 
 def raw_files(problem: ProblemConfig) -> list[Path]:
-    """What the preparation (or, for MSCI, the training itself) reads."""
+    """What the preparation reads (or, where nothing is prepared, the training itself)."""
     if isinstance(problem, ColouredMNISTProblem):
         return [MNIST_SOURCE]
     if isinstance(problem, MSCIProblem):
         return [msci_file(problem.dim, day) for day in (2, 3, 4, 7)]
     if isinstance(problem, ArraysProblem):
         return [Path(problem.source), Path(problem.target)]
+    if isinstance(problem, MixtureProblem) and problem.archive is not None:
+        return [Path(problem.archive)]
     return []
+
+
+def data_files(problem: ProblemConfig) -> list[Path]:
+    """What trainings, samplings and evaluations read: prepared files, or else the raw ones."""
+    return prepared_files(problem) or raw_files(problem)
 
 
 def msci_file(dim: int, day: int) -> Path:

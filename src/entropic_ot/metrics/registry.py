@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from entropic_ot.errors import ConfigError
 from entropic_ot.strict import nearest
 
-ALL = frozenset({"toy_8gaussians", "toy_swissroll", "gaussian", "coloured_mnist", "msci", "arrays"})
+ALL = frozenset(
+    {
+        "toy_8gaussians",
+        "toy_swissroll",
+        "gaussian",
+        "mixture",
+        "coloured_mnist",
+        "msci",
+        "arrays",
+    }
+)
 VECTORS = ALL - {"coloured_mnist"}
 
 
@@ -27,7 +37,7 @@ METRICS: dict[str, Metric] = {
         frozenset({"gaussian"}), "%", True, "BW2-UVP of the joint plan against the closed form"
     ),
     "bw_uvp_target": Metric(
-        frozenset({"gaussian"}), "%", True, "BW2-UVP of the generated marginal"
+        frozenset({"gaussian", "mixture"}), "%", True, "BW2-UVP of the generated marginal"
     ),
     "energy_distance": Metric(VECTORS, "", True, "E|X-Y| - 1/2 E|X-X'| - 1/2 E|Y-Y'|, U-statistic"),
     "energy_distance_independent": Metric(

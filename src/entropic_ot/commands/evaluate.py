@@ -37,6 +37,7 @@ def evaluate(config_path: Path, evaluation_path: Path, run: Path, samples: Path,
         samples=load_samples(samples),
         benchmark=benchmark,
         epsilon=config.epsilon,
+        settings=settings,
         target_digit=problem.target_digit if isinstance(problem, ColouredMNISTProblem) else None,
         classifier=load_trained_classifier(Layout(config.scale).classifier)
         if needs_classifier

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from entropic_ot.types import PerPoint, Points
+
+Observer = Callable[[int, Points], None]
+"""Is shown (k, X_k) after each step k = 1, ..., num_steps, so that states need not be kept."""
 
 
 class Drift(Protocol):
@@ -40,6 +44,7 @@ def euler_maruyama(
     rng: torch.Generator,
     noise_last_step: bool = True,
     keep_states: bool = False,
+    observe: Observer | None = None,
 ) -> SDEPath:
     """X_{k+1} = X_k + f(t_k, X_k) dt + sqrt(epsilon dt) xi_k, dt = 1 / num_steps.
 
@@ -57,6 +62,8 @@ def euler_maruyama(
         if epsilon > 0 and (noise_last_step or k < num_steps - 1):
             noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
             x = x + math.sqrt(epsilon * dt) * noise
+        if observe is not None:
+            observe(k + 1, x)
         if keep_states:
             states.append(x)
     return SDEPath(states if keep_states else [x0, x], energy)

@@ -23,6 +23,8 @@ SOLVER_CONFIGS: dict[str, type] = {
     "egnot": EgNOTConfig,
     "sinkhorn": SinkhornConfig,
 }
+NEEDED_COUNTS = {"cbw_uvp": "num_conditional_moments", "bw_uvp_path": "num_path_times"}
+"""metric -> the count of EvaluationConfig that must not be 0 for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,13 @@ class EvaluationConfig:
     """Source points that get many samples each."""
     num_per_source: int
     """Samples for each of these."""
+    num_conditional_moments: int
+    """Source points for which mean and covariance of y given x are kept (vectors); 0: none."""
+    num_per_moment: int
+    """Samples behind each of these means and covariances."""
+    num_path_times: int
+    """Most times inside (0, 1) at which mean and covariance of X_t over all sampled pairs are kept
+    (vectors); 0: none."""
     num_paths: int
     """Trajectories kept (ENOT; bridges of sampled pairs for the other methods)."""
     batch_size: int
@@ -218,14 +227,20 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         # Two is the least with which a variance and a U-statistic are defined.
-        at_least(2, self, "num_samples", "num_per_source")
+        at_least(2, self, "num_samples", "num_per_source", "num_per_moment")
         at_least(1, self, "num_conditional", "num_paths", "batch_size")
-        at_least(0, self, "seed")
+        at_least(0, self, "seed", "num_conditional_moments", "num_path_times")
         if not self.metrics:
             raise ConfigError("metrics: found an empty list, expected at least one metric")
         for name in self.metrics:
             if self.metrics.count(name) > 1:
                 raise ConfigError(f"metrics: {name!r} stands twice; keep one of them")
+        for name, key in NEEDED_COUNTS.items():
+            if name in self.metrics and getattr(self, key) == 0:
+                raise ConfigError(
+                    f"{key}: found 0, expected an integer >= 1, because metrics asks for {name}. "
+                    f"Raise it, or take {name} out of metrics."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,9 @@ import torch
 from entropic_ot.device import make_rng
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.build import Benchmark, as_array
-from entropic_ot.metrics.bures import bw_uvp_of_samples
+from entropic_ot.experiments.config import EvaluationConfig
+from entropic_ot.experiments.moments import PathMoments, bridge_moments, conditional_moments
+from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples, conditional_bw_uvp
 from entropic_ot.metrics.colour import hue_error
 from entropic_ot.metrics.energy_distance import energy_distance
 from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_shares
@@ -20,6 +22,8 @@ from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.problems.toy import EightGaussians
 
+CHUNK = 64
+"""Points x whose exact conditional covariances are computed at once."""
 FLOOR_SEED = 777
 """Seed of the exact sampler behind the floors: other draws than those of the samples."""
 
@@ -31,6 +35,7 @@ class Evaluation:
     samples: Mapping[str, np.ndarray]
     benchmark: Benchmark
     epsilon: float
+    settings: EvaluationConfig
     target_digit: int | None
     classifier: DigitClassifier | None
 
@@ -69,6 +74,52 @@ def _bw_uvp_target(e: Evaluation) -> Value:
     mean, covariance = truth.mean.numpy(), truth.covariance.numpy()
     floor = bw_uvp_of_samples(e.fresh_target(len(e["y"])), mean, covariance)
     return Value(bw_uvp_of_samples(e["y"], mean, covariance), floor, len(e["y"]))
+
+
+def _bw_uvp_path(e: Evaluation) -> Value:
+    plan = e.benchmark.plan
+    assert isinstance(plan, GaussianPlan)
+    n, rng = len(e["x"]), make_rng(FLOOR_SEED)
+    moments = PathMoments({k: float(t) for k, t in enumerate(e["path_moment_t"])})
+    x = e.benchmark.test_source.sample(n, rng=rng)
+    y = plan.sample_conditional(x, rng=rng)
+    bridge_moments(x, y, moments, epsilon=e.epsilon, batch_size=e.settings.batch_size, rng=rng)
+    return Value(_mean_bw_uvp(plan, e.samples), _mean_bw_uvp(plan, moments.arrays()), n)
+
+
+def _mean_bw_uvp(plan: GaussianPlan, arrays: Mapping[str, np.ndarray]) -> float:
+    """Mean over the times of the BW-UVP of X_t, whose mean is zero."""
+    names = ("path_moment_t", "path_mean", "path_covariance")
+    columns = [arrays[name].astype(np.float64) for name in names]
+    values = [
+        bw_uvp(mean, covariance, np.zeros_like(mean), plan.marginal_covariance(float(t)))
+        for t, mean, covariance in zip(*columns, strict=True)
+    ]
+    return float(np.mean(values))
+
+
+def _cbw_uvp(e: Evaluation) -> Value:
+    plan, settings = e.benchmark.plan, e.settings
+    assert plan is not None
+    x = torch.from_numpy(e["conditional_moment_x"])
+    floor = conditional_moments(
+        plan.sample_conditional,
+        x,
+        num_per_source=settings.num_per_moment,
+        batch_size=settings.batch_size,
+        rng=make_rng(FLOOR_SEED),
+        label="exact plan",
+    )
+    exact = [plan.conditional_moments(part) for part in x.split(CHUNK)]
+    true_mean = torch.cat([moments.mean for moments in exact]).numpy()
+    true_covariance = torch.cat([moments.covariance for moments in exact]).numpy()
+    total_variance = float(plan.target_moments.covariance.trace())
+
+    def uvp(mean: np.ndarray, covariance: np.ndarray) -> float:
+        return conditional_bw_uvp(mean, covariance, true_mean, true_covariance, total_variance)
+
+    value = uvp(e["conditional_mean"], e["conditional_covariance"])
+    return Value(value, uvp(*floor), len(x) * settings.num_per_moment)
 
 
 def _energy_distance(e: Evaluation) -> Value:
@@ -141,6 +192,8 @@ def _conditional_variance(e: Evaluation) -> Value:
 METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
     "bw_uvp_plan": _bw_uvp_plan,
     "bw_uvp_target": _bw_uvp_target,
+    "bw_uvp_path": _bw_uvp_path,
+    "cbw_uvp": _cbw_uvp,
     "energy_distance": _energy_distance,
     "energy_distance_independent": _energy_distance_independent,
     "share_of_modes_min": lambda e: _share_of_modes(e, lambda shares: float(shares.min())),

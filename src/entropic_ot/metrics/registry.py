@@ -39,6 +39,15 @@ METRICS: dict[str, Metric] = {
     "bw_uvp_target": Metric(
         frozenset({"gaussian", "mixture"}), "%", True, "BW2-UVP of the generated marginal"
     ),
+    "bw_uvp_path": Metric(
+        frozenset({"gaussian"}), "%", True, "BW2-UVP of X_t, mean over times inside (0, 1)"
+    ),
+    "cbw_uvp": Metric(
+        frozenset({"gaussian", "mixture"}),
+        "%",
+        True,
+        "mean over x of BW2 of y given x against the exact plan, in percent of half the variance",
+    ),
     "energy_distance": Metric(VECTORS, "", True, "E|X-Y| - 1/2 E|X-X'| - 1/2 E|Y-Y'|, U-statistic"),
     "energy_distance_independent": Metric(
         frozenset({"msci"}), "", None, "energy_distance of the independent coupling's bridge"

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from entropic_ot.dynamics.euler_maruyama import SDEPath, euler_maruyama
+from entropic_ot.dynamics.euler_maruyama import Observer, SDEPath, euler_maruyama
 from entropic_ot.networks import build_drift, build_potential
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.base import (
@@ -61,7 +61,13 @@ class ENOT:
         self.potential_optimizer = torch.optim.Adam(potential.parameters(), betas=betas)
 
     def simulate(
-        self, x0: Points, *, rng: torch.Generator, epsilon: float, keep_states: bool = False
+        self,
+        x0: Points,
+        *,
+        rng: torch.Generator,
+        epsilon: float,
+        keep_states: bool = False,
+        observe: Observer | None = None,
     ) -> SDEPath:
         """The learned SDE from x0 with the current weights."""
 
@@ -78,6 +84,7 @@ class ENOT:
             rng=rng,
             noise_last_step=self.config.noise_last_step,
             keep_states=keep_states,
+            observe=observe,
         )
 
     def velocity(self, t: float, x: Points, out: torch.Tensor, *, epsilon: float) -> Points:
@@ -141,10 +148,11 @@ class ENOT:
         return torch.stack(path.states)
 
     @torch.no_grad()
-    def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+    def sample(self, x: Points, *, rng: torch.Generator, observe: Observer | None = None) -> Points:
+        """End points of the SDE with the averaged weights; `observe` is shown its states."""
         x = x.to(self.device, torch.float32)
         with self.drift.averaged():
-            return self.simulate(x, rng=rng, epsilon=self.epsilon).final
+            return self.simulate(x, rng=rng, epsilon=self.epsilon, observe=observe).final
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -174,6 +174,7 @@ def measured(name: str, solver: Any, benchmark: Benchmark) -> Value:
         settings=SETTINGS,
         target_digit=None,
         classifier=None,
+        reference=None,
     )
     return METRIC_FUNCTIONS[name](evaluation)
 

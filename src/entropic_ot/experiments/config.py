@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from entropic_ot.errors import ConfigError
-from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, SinkhornConfig, SolverConfig
+from entropic_ot.solvers.config import (
+    DiscretePlanConfig,
+    EgNOTConfig,
+    ENOTConfig,
+    SinkhornConfig,
+    SolverConfig,
+)
 from entropic_ot.strict import at_least, convert, from_mapping, not_negative, positive
 
 Method = Literal["enot", "egnot", "sinkhorn"]
@@ -267,6 +273,30 @@ class ClassifierConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """One large discrete plan, shared by all runs of a case at one epsilon."""
+
+    scale: str
+    """smoke, laptop or paper: the folder of the results."""
+    case: str
+    """Experiment and variant, as in paths."""
+    epsilon: float
+    """Entropic regularisation."""
+    problem: ProblemConfig
+    """What is transported to what."""
+    settings: DiscretePlanConfig
+    """How the plan is computed."""
+
+    def __post_init__(self) -> None:
+        positive(self, "epsilon")
+
+    @property
+    def name(self) -> str:
+        """The plan within its case, as in paths: eps0.1."""
+        return f"eps{self.epsilon:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One training: (experiment, variant, method, epsilon, seed) and every number it uses."""
 
@@ -384,6 +414,11 @@ class _RunWithoutSolver:
 def load_evaluation(path: Path) -> EvaluationConfig:
     """The settings in results/<scale>/config/<case>/evaluation.json."""
     return from_mapping(EvaluationConfig, _read(path), str(path))
+
+
+def load_reference(path: Path) -> ReferenceConfig:
+    """The plan in results/<scale>/config/<case>/reference-<eps>.json."""
+    return from_mapping(ReferenceConfig, _read(path), str(path))
 
 
 def load_problem(path: Path) -> ProblemConfig:

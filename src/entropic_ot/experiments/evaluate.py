@@ -16,11 +16,12 @@ from entropic_ot.experiments.config import EvaluationConfig
 from entropic_ot.experiments.moments import PathMoments, bridge_moments, conditional_moments
 from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples, conditional_bw_uvp
 from entropic_ot.metrics.colour import hue_error
-from entropic_ot.metrics.energy_distance import energy_distance
+from entropic_ot.metrics.energy_distance import energy_distance, energy_distance_to_weighted
 from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_shares
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.problems.toy import EightGaussians
+from entropic_ot.solvers.discrete_plan import DiscretePlan
 
 CHUNK = 64
 """Points x whose exact conditional covariances are computed at once."""
@@ -38,6 +39,7 @@ class Evaluation:
     settings: EvaluationConfig
     target_digit: int | None
     classifier: DigitClassifier | None
+    reference: DiscretePlan | None
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.samples[name].astype(np.float32)
@@ -141,6 +143,20 @@ def _energy_distance(e: Evaluation) -> Value:
     return Value(energy_distance(y, target), floor, len(y))
 
 
+def _conditional_energy_distance(e: Evaluation) -> Value:
+    plan = e.reference
+    assert plan is not None
+    y, rng = e["conditional_y"], make_rng(FLOOR_SEED)
+    weights, support = plan.weights(torch.from_numpy(e["conditional_x"])), as_array(plan.support)
+    drawn = torch.multinomial(weights, y.shape[1], replacement=True, generator=rng)
+    exact = as_array(plan.support[drawn])
+    return Value(
+        energy_distance_to_weighted(y, support, weights.numpy()),
+        energy_distance_to_weighted(exact, support, weights.numpy()),
+        y.shape[0] * y.shape[1],
+    )
+
+
 def _split_half_distance(points: np.ndarray) -> float:
     """Energy distance between two random halves of a finite sample."""
     order = np.random.default_rng(FLOOR_SEED).permutation(len(points))
@@ -195,6 +211,7 @@ METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
     "bw_uvp_path": _bw_uvp_path,
     "cbw_uvp": _cbw_uvp,
     "energy_distance": _energy_distance,
+    "conditional_energy_distance": _conditional_energy_distance,
     "energy_distance_independent": _energy_distance_independent,
     "share_of_modes_min": lambda e: _share_of_modes(e, lambda shares: float(shares.min())),
     "share_of_modes_max": lambda e: _share_of_modes(e, lambda shares: float(shares.max())),
@@ -207,11 +224,16 @@ METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
 
 def load_samples(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a samples file; DataError when it is missing or damaged."""
+    return load_arrays(path, command="sample")
+
+
+def load_arrays(path: Path, *, command: str) -> dict[str, np.ndarray]:
+    """All arrays of the .npz file that a command wrote."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
         raise DataError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the samples that "
-            "`entropic-ot sample` writes. Delete it and run the rule again."
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the arrays that "
+            f"`entropic-ot {command}` writes. Delete it and run the rule again."
         ) from None

@@ -81,6 +81,9 @@ class Layout:
     def evaluation_config(self, case: str) -> Path:
         return self.root / "config" / case / "evaluation.json"
 
+    def reference_config(self, case: str, name: str) -> Path:
+        return self.root / "config" / case / f"reference-{name}.json"
+
     def data_config(self, dataset: str) -> Path:
         return self.root / "config" / "data" / f"{dataset}.json"
 
@@ -97,6 +100,10 @@ class Layout:
 
     def metrics(self, case: str, run: str) -> Path:
         return self.root / "metrics" / case / f"{run}.json"
+
+    def reference(self, case: str, name: str) -> Path:
+        """The large discrete plan of a case at one epsilon."""
+        return self.root / "reference" / case / f"{name}.npz"
 
     @property
     def classifier(self) -> Path:

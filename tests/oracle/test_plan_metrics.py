@@ -255,6 +255,17 @@ def test_moments_change_no_other_array() -> None:
             np.testing.assert_array_equal(array, more[name])
 
 
+def test_samples_of_a_mixture_hold_the_modes_of_the_exact_plan() -> None:
+    benchmark = build_benchmark(MIXTURE, epsilon=EPSILON)
+    assert isinstance(benchmark.plan, MixturePlan)
+    solver: Any = Exact(benchmark.plan)
+    arrays = draw_samples(solver, benchmark, SETTINGS, epsilon=EPSILON, label="test")
+    means, weights = arrays["conditional_mode_means"], arrays["conditional_mode_weights"]
+    exact = benchmark.plan.conditional_moments(torch.from_numpy(arrays["conditional_x"]))
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose((weights[:, :, None] * means).sum(1), exact.mean, atol=1e-5)
+
+
 # --- settings that do not fit ---------------------------------------------------------------------
 
 

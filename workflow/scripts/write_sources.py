@@ -20,7 +20,8 @@ COMMANDS = (
     *("sample", "reference", "evaluate", "table"),
 )
 MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
-    "plotting": "entropic_ot.figure_data"
+    "plotting": "entropic_ot.figure_data",
+    "plotting_mixture": "entropic_ot.plotting_mixture",
 }
 
 

@@ -20,6 +20,7 @@ from entropic_ot.experiments.moments import (
     interior_times,
 )
 from entropic_ot.problems.base import Distribution, FiniteDistribution
+from entropic_ot.problems.mixture import MixturePlan
 from entropic_ot.progress import Progress
 from entropic_ot.solvers.base import Solver
 from entropic_ot.solvers.enot import ENOT
@@ -70,6 +71,8 @@ def draw_samples(
     at the times path_moment_t [T'], over all n pairs: states of the SDE that drew y (ENOT), or
     bridges between x and y. With `num_conditional_moments`: conditional_mean [m', D] and
     conditional_covariance [m', D, D] of y given each row of conditional_moment_x [m', D].
+    For a mixture: the exact plan's component means conditional_mode_means [m, K, D] and weights
+    conditional_mode_weights [m, K] given each row of conditional_x.
     """
     if len(benchmark.test_source.shape) != 1:
         for key in ("num_conditional_moments", "num_path_times"):
@@ -111,6 +114,9 @@ def draw_samples(
                 x, y, path_moments, epsilon=epsilon, batch_size=config.batch_size, rng=rng
             )
         out |= path_moments.arrays()
+    if isinstance(benchmark.plan, MixturePlan):
+        out["conditional_mode_means"] = as_array(benchmark.plan.conditional_means(few))
+        out["conditional_mode_weights"] = as_array(benchmark.plan.conditional_weights(few))
     if config.num_conditional_moments:
         out |= _conditional_moments(solver, benchmark, config, label=label)
     return out

@@ -26,6 +26,7 @@ from entropic_ot.experiments.provenance import git_state
 from entropic_ot.experiments.sample import sample_all
 from entropic_ot.experiments.store import atomic_path
 from entropic_ot.metrics.bures import bw_uvp_of_samples
+from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.solvers.base import Solver
 from entropic_ot.strict import nearest
 from measure import synchronise
@@ -62,13 +63,13 @@ def plan_error(
     solver: Solver, benchmark: Benchmark, method: QualityMethod, *, exact: bool = False
 ) -> float:
     """bw_uvp_plan of the solver's averaged weights, or of an exact sampler (the floor)."""
-    assert benchmark.plan is not None
+    assert isinstance(benchmark.plan, GaussianPlan)
     rng = make_rng(EVALUATION_SEED, solver.device)
     x = benchmark.test_source.sample(method.num_samples, rng=rng)
     if exact:
         y = benchmark.plan.sample_conditional(x, rng=rng)
     else:
-        y = sample_all(solver, x, rng=rng, batch_size=method.batch_size, label="evaluation")
+        y = sample_all(solver.sample, x, rng=rng, batch_size=method.batch_size, label="evaluation")
     truth = benchmark.plan.joint_covariance
     pairs = np.concatenate([as_array(x), as_array(y)], axis=1)
     return bw_uvp_of_samples(pairs, np.zeros(len(truth)), truth)

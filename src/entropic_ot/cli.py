@@ -56,12 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
     path(p, "--run", "folder of the finished run")
     path(p, "--out", "samples file to write (.npz)")
+    p = command("reference", "compute the large discrete plan that samples are compared with")
+    path(p, "--config", "results/<scale>/config/<case>/reference-<eps>.json")
+    path(p, "--out", "file to write (.npz)")
     p = command("evaluate", "compute the metrics of a run's samples")
     path(p, "--config", "the run's JSON file")
     path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
     path(p, "--run", "folder of the finished run")
     path(p, "--samples", "its samples file")
     path(p, "--out", "metrics file to write (.json)")
+    p.add_argument(
+        "--reference", type=Path, metavar="PATH", help="the plan that `reference` wrote, if needed"
+    )
     p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
     path(p, "--out", "folder to write to")
     p.add_argument("metrics", type=Path, nargs="*", help="metrics files")
@@ -107,7 +113,11 @@ def _run(args: argparse.Namespace) -> None:
     elif args.command == "evaluate":
         from entropic_ot.commands.evaluate import evaluate
 
-        evaluate(args.config, args.evaluation, args.run, args.samples, args.out)
+        evaluate(args.config, args.evaluation, args.run, args.samples, args.out, args.reference)
+    elif args.command == "reference":
+        from entropic_ot.commands.reference import reference
+
+        reference(args.config, args.out)
     elif args.command == "table":
         from entropic_ot.commands.table import table
 

@@ -29,6 +29,7 @@ RANKS = {
     "metrics": 5,
     "experiments": 6,
     "plotting": 6,
+    "plotting_mixture": 7,
     "figure_data": 7,
     "plotting_comparison": 7,
     "commands": 7,
@@ -164,9 +165,14 @@ def third_party(file: Path) -> set[str]:
     return names - set(sys.stdlib_module_names) - {"entropic_ot"}
 
 
+def draws(file: Path) -> bool:
+    """Whether a file belongs to what figure notebooks are made of."""
+    return part_of(file) == "figure_data" or part_of(file).startswith("plotting")
+
+
 @pytest.mark.parametrize(
     "file",
-    [f for f in FILES if part_of(f) not in PLOTTING],
+    [f for f in FILES if not draws(f)],
     ids=lambda f: f.relative_to(PACKAGE).as_posix(),
 )
 def test_modules_import_the_core_dependencies_and_no_others(file: Path) -> None:
@@ -175,6 +181,6 @@ def test_modules_import_the_core_dependencies_and_no_others(file: Path) -> None:
 
 def test_plotting_knows_no_model() -> None:
     for file in FILES:
-        if part_of(file) in PLOTTING:
+        if draws(file):
             assert "torch" not in third_party(file)
             assert not imported_parts(file) & {"solvers", "networks", "dynamics", "problems"}

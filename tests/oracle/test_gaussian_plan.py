@@ -9,6 +9,7 @@ import torch
 from entropic_ot.device import make_rng
 from entropic_ot.dynamics.euler_maruyama import euler_maruyama
 from entropic_ot.errors import DataError
+from entropic_ot.experiments.moments import PathMoments, bridge_moments
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
 
 DIM = 3
@@ -101,6 +102,17 @@ def test_conditional_samples_have_the_conditional_moments(epsilon: float) -> Non
     )
 
 
+def test_moments_of_the_plan_are_its_matrices() -> None:
+    plan = plan_at(1.0)
+    x = torch.tensor([[1.0, -2.0, 0.5], [0.0, 1.0, 3.0]])
+    moments = plan.conditional_moments(x)
+    np.testing.assert_allclose(moments.mean, x.double().numpy() @ plan.regression.T, atol=EXACT)
+    for covariance in moments.covariance:
+        np.testing.assert_array_equal(covariance, plan.conditional_covariance)
+    np.testing.assert_array_equal(plan.target_moments.covariance, TARGET)
+    assert not plan.target_moments.mean.any()
+
+
 # --- epsilon = 0: plain optimal transport ---------------------------------------------------------
 
 
@@ -165,6 +177,27 @@ def test_the_bridge_variance_in_one_dimension() -> None:
     plan = GaussianPlan(np.array([[1.0]]), np.array([[3.0]]), 0.5)
     expected = 0.7**2 + 0.3**2 * 3 + 2 * 0.21 * plan.cross.item() + 0.5 * 0.21
     assert plan.marginal_covariance(0.3).item() == pytest.approx(expected, abs=EXACT)
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_simulated_bridges_between_exact_pairs_have_that_covariance(epsilon: float) -> None:
+    plan, n, rng = plan_at(epsilon), 50_000, make_rng(6)
+    x = Gaussian(SOURCE).sample(n, rng=rng)
+    y = plan.sample_conditional(x, rng=rng)
+    moments = PathMoments({1: 0.25, 2: 0.6})
+    bridge_moments(x, y, moments, epsilon=epsilon, batch_size=20_000, rng=rng)
+    for step, t in moments.times.items():
+        expected = plan.marginal_covariance(t)
+        found = moments.moments[step].covariance.numpy()
+        # Five standard errors of a covariance.
+        tolerance = 5 * np.sqrt(2 / n) * expected.diagonal().max()
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+        cross = plan.cross + plan.cross.T
+        for wrong in (
+            expected - 2 * t * (1 - t) * cross,
+            expected - epsilon * t * (1 - t) * np.eye(DIM) / 2,
+        )[: 2 if epsilon > 1 else 1]:  # half of a small noise is within the errors
+            assert np.abs(wrong - found).max() > 3 * tolerance
 
 
 def euler_covariance(plan: GaussianPlan, num_steps: int) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_path_and_gradient_are_those_of_euler_maruyama(
         grid(endpoint=endpoint, power=power, noise_last_step=noise_last_step),
         rng=make_rng(2),
         dtype=torch.float32,
-        observe=states.append,
+        observe=lambda _, x: states.append(x),
     )
     loss_of(final, energy).backward()
     # float32 sums in another order

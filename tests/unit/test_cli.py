@@ -24,7 +24,7 @@ from entropic_ot.experiments.tables import COLUMNS
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     *("configure", "fetch", "prepare", "classifier", "train"),
-    *("sample", "evaluate", "table", "summary", "schema"),
+    *("sample", "reference", "evaluate", "table", "summary", "schema"),
 ]
 CONFIG = Path("results/smoke/config")
 
@@ -144,6 +144,7 @@ def tiny_params() -> dict[str, Any]:
         }
         for name in ("gaussian", "toy_8gaussians")
     }
+    smoke["experiments"]["toy_8gaussians"]["methods"]["enot"]["epsilons"] = [0, 1]
     return data
 
 
@@ -152,7 +153,7 @@ def command(*words: object) -> None:
 
 
 def chain(case: str, run: str) -> dict[str, Path]:
-    """train, sample, evaluate; the paths are those of the workflow."""
+    """train, sample, reference, evaluate; the paths are those of the workflow."""
     root = Path("results/smoke")
     paths = {
         "config": root / "config" / case / f"{run}.json",
@@ -166,7 +167,13 @@ def chain(case: str, run: str) -> dict[str, Path]:
     command("train", *given, "--out", paths["run"], "--work", paths["work"])
     given += ["--evaluation", evaluation, "--run", paths["run"]]
     command("sample", *given, "--out", paths["samples"])
-    command("evaluate", *given, "--samples", paths["samples"], "--out", paths["metrics"])
+    plan = root / "config" / case / f"reference-{run.split('-')[1]}.json"
+    given += ["--samples", paths["samples"]]
+    if plan.exists():
+        paths["reference"] = root / "reference" / case / f"{run.split('-')[1]}.npz"
+        command("reference", "--config", plan, "--out", paths["reference"])
+        given += ["--reference", paths["reference"]]
+    command("evaluate", *given, "--out", paths["metrics"])
     return paths
 
 
@@ -252,6 +259,45 @@ def test_samples_hold_pairs_conditionals_and_paths(project: Any) -> None:
             assert len(path) == num_euler_steps + 1
         else:
             np.testing.assert_array_equal(path[-1], y[:5])
+
+
+def test_conditional_samples_are_compared_with_a_discrete_plan(project: Any) -> None:
+    assert "reference" not in project["gaussian-d2", "enot"]
+    paths = project["toy_8gaussians", "sinkhorn"]
+    rows = {r["metric"]: r for r in json.loads(paths["metrics"].read_text())["rows"]}
+    row = rows["conditional_energy_distance"]
+    # 16 draws for each of 4 points x, of size 5: noise of 5 / 16; a wrong mode is 4 away.
+    assert abs(row["floor"]) < 1 and -1 < row["value"] < 4
+    with np.load(paths["reference"]) as file:
+        record = json.loads(str(file["record"]))
+        assert file["support"].shape == (record["num_points"], 2)
+        assert record["converged"] and 0 <= record["marginal_error"] < 1e-3
+
+
+def test_at_epsilon_zero_that_metric_has_no_row(
+    project: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = chain("toy_8gaussians", "enot-eps0-seed3")
+    assert "reference" not in paths
+    assert "conditional_energy_distance: left out at epsilon = 0" in capsys.readouterr().out
+    names = [row["metric"] for row in json.loads(paths["metrics"].read_text())["rows"]]
+    assert "energy_distance" in names and "conditional_energy_distance" not in names
+
+
+def test_without_its_plan_that_metric_is_an_error(
+    project: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = project["toy_8gaussians", "enot"]
+    words = ["evaluate", "--config", paths["config"], "--run", paths["run"]]
+    words += ["--evaluation", CONFIG / "toy_8gaussians" / "evaluation.json"]
+    words += ["--samples", paths["samples"], "--out", tmp_path / "m.json"]
+    assert main([str(word) for word in words]) == 1
+    assert "--reference: found none, expected the plan" in capsys.readouterr().err
+    damaged = tmp_path / "plan.npz"
+    damaged.write_bytes(paths["reference"].read_bytes()[:200])
+    assert main([str(word) for word in [*words, "--reference", damaged]]) == 1
+    message = capsys.readouterr().err
+    assert str(damaged) in message and "`entropic-ot reference` writes" in message
 
 
 def test_the_same_command_gives_the_same_bytes_and_does_not_train_again(

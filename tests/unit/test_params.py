@@ -20,6 +20,7 @@ from entropic_ot.experiments.config import (
     load_classifier,
     load_evaluation,
     load_problem,
+    load_reference,
     load_run,
     to_json,
 )
@@ -723,9 +724,50 @@ def test_a_run_survives_the_round_trip_through_its_file(
     assert methods == {"enot", "egnot", "sinkhorn", "lightsb"}
     for case, evaluation in params.evaluations.items():
         assert load_evaluation(layout.evaluation_config(case)) == evaluation
+    for plan in params.references:
+        assert load_reference(layout.reference_config(plan.case, plan.name)) == plan
     for dataset, problem in params.datasets.items():
         assert load_problem(layout.data_config(dataset)) == problem
     assert load_classifier(layout.classifier_config) == params.classifier
+
+
+def test_runs_of_a_case_share_one_reference_for_each_epsilon_above_zero(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    params = resolved(data, tmp_path)
+    toys = [run for run in params.runs if run.case == "toy_8gaussians"]
+    assert {run.config.epsilon for run in toys} >= {0, 0.1}
+    for run in toys:
+        assert (run.reference is None) == (run.config.epsilon == 0)
+    epsilons = {run.config.epsilon for run in toys} - {0}
+    assert [(r.case, r.epsilon) for r in params.references].count(("toy_8gaussians", 0.1)) == 1
+    assert {(r.case, r.epsilon) for r in params.references} == {
+        ("toy_8gaussians", epsilon) for epsilon in epsilons
+    }
+    data["experiments"]["toy_8gaussians"]["evaluation"]["metrics"] = ["cost_half_l2"]
+    assert resolved(data, tmp_path).references == []
+
+
+def test_a_mixture_has_no_plan_at_epsilon_zero(
+    original: dict[str, Any], data: dict[str, Any], tmp_path: Path
+) -> None:
+    data["experiments"]["mixture"] = copy.deepcopy(original["experiments"]["mixture"])
+    assert "enot-eps1-seed0" in names(resolved(data, tmp_path), "mixture-d16")
+    data["experiments"]["mixture"]["methods"]["enot"]["epsilons"] = [0]
+    with pytest.raises(ConfigError, match=r"enot\.epsilon: found 0 for the problem mixture"):
+        resolved(data, tmp_path)
+
+
+def test_the_archive_of_a_mixture_is_what_its_runs_depend_on(
+    original: dict[str, Any], data: dict[str, Any], tmp_path: Path
+) -> None:
+    mixture = data["experiments"]["mixture"] = copy.deepcopy(original["experiments"]["mixture"])
+    assert not [
+        r for r in resolved(data, tmp_path).runs if r.case == "mixture-d16" and r.data_files
+    ]
+    mixture["problem"]["archive"] = "my/parameters.zip"
+    runs = [run for run in resolved(data, tmp_path).runs if run.case == "mixture-d16"]
+    assert runs and all(run.data_files == [Path("my/parameters.zip")] for run in runs)
 
 
 def test_every_number_of_a_run_counts_in_its_hash(data: dict[str, Any], tmp_path: Path) -> None:

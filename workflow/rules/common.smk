@@ -55,6 +55,7 @@ wildcard_constraints:
     case="[^/]+",
     run="[^/]+",
     dataset="[^/]+",
+    plan="[^/]+",
     figure="[^/]+",
 
 
@@ -78,6 +79,12 @@ def run_of(wildcards):
 
 def run_data(wildcards):
     return run_of(wildcards).data_files
+
+
+def reference_of(wildcards):
+    """The large discrete plan that this run's samples are compared with, if any."""
+    plan = run_of(wildcards).reference
+    return [] if plan is None else [str(LAYOUT.reference(plan.case, plan.name))]
 
 
 def files_of(path):

@@ -31,6 +31,29 @@ rule sample:
         " --evaluation {input.evaluation} --run {params.run} --out {output}) 2>&1 | tee {log}"
 
 
+rule reference:
+    input:
+        sources=sources("reference"),
+        config=LAYOUT.reference_config("{case}", "{plan}"),
+    output:
+        LAYOUT.reference("{case}", "{plan}"),
+    log:
+        log_path("reference", "{case}/{plan}"),
+    benchmark:
+        benchmark_path("reference", "{case}/{plan}")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=8000,
+        runtime=120,
+    message:
+        "computing the reference {wildcards.case} {wildcards.plan}"
+    shell:
+        "(entropic-ot reference --config {input.config} --out {output}) 2>&1 | tee {log}"
+
+
 rule evaluate:
     input:
         sources=sources("evaluate"),
@@ -43,6 +66,7 @@ rule evaluate:
         classifier=lambda w: (
             rules.classifier.output.model if run_of(w).needs_classifier else []
         ),
+        reference=reference_of,
     output:
         LAYOUT.metrics("{case}", "{run}"),
     log:
@@ -58,12 +82,13 @@ rule evaluate:
         runtime=120,
     params:
         run=subpath(input.checkpoint, parent=True),
+        reference=lambda w: " ".join(f"--reference {path}" for path in reference_of(w)),
     message:
         "evaluating {wildcards.case} {wildcards.run}"
     shell:
         "(entropic-ot evaluate --config {input.config}"
         " --evaluation {input.evaluation} --run {params.run} --samples {input.samples}"
-        " --out {output}) 2>&1 | tee {log}"
+        " {params.reference} --out {output}) 2>&1 | tee {log}"
 
 
 rule table:

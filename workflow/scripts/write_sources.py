@@ -15,10 +15,14 @@ from entropic_ot.experiments.sources import source_closure, write_source_lists
 
 FOLDER = Path("results/sources")
 # fetch is not among them: a file that is known by its hash does not become stale.
-COMMANDS = ("configure", "prepare", "classifier", "train", "sample", "evaluate", "table")
+COMMANDS = (
+    *("configure", "prepare", "classifier", "train"),
+    *("sample", "reference", "evaluate", "table"),
+)
 MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "plotting": "entropic_ot.figure_data",
     "comparison": "entropic_ot.plotting_comparison",
+    "plotting_mixture": "entropic_ot.plotting_mixture",
 }
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from entropic_ot.commands.classifier import load_trained_classifier
-from entropic_ot.errors import DataError
+from entropic_ot.commands.reference import load_plan
+from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.build import build_benchmark
 from entropic_ot.experiments.config import ColouredMNISTProblem, load_evaluation, load_run
 from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, load_samples
 from entropic_ot.experiments.paths import Layout
 from entropic_ot.experiments.store import PROVENANCE, write_json
-from entropic_ot.metrics.registry import NEEDS_CLASSIFIER
+from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE
 
 
 def _provenance(path: Path) -> dict[str, Any]:
@@ -26,8 +27,18 @@ def _provenance(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def evaluate(config_path: Path, evaluation_path: Path, run: Path, samples: Path, out: Path) -> None:
-    """Write {"rows": [...]}, one row per metric, with the columns of metrics.csv."""
+def evaluate(
+    config_path: Path,
+    evaluation_path: Path,
+    run: Path,
+    samples: Path,
+    out: Path,
+    reference: Path | None = None,
+) -> None:
+    """Write {"rows": [...]}, one row per metric, with the columns of metrics.csv.
+
+    At epsilon = 0 the metrics that need a discrete plan (`reference`) have no row.
+    """
     config, settings = load_run(config_path), load_evaluation(evaluation_path)
     record = _provenance(run / PROVENANCE)
     benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
@@ -37,13 +48,23 @@ def evaluate(config_path: Path, evaluation_path: Path, run: Path, samples: Path,
         samples=load_samples(samples),
         benchmark=benchmark,
         epsilon=config.epsilon,
+        settings=settings,
         target_digit=problem.target_digit if isinstance(problem, ColouredMNISTProblem) else None,
         classifier=load_trained_classifier(Layout(config.scale).classifier)
         if needs_classifier
         else None,
+        reference=None if reference is None else load_plan(reference),
     )
     rows = []
     for name in settings.metrics:
+        if name in NEEDS_REFERENCE and reference is None:
+            if config.epsilon > 0:
+                raise ConfigError(
+                    f"--reference: found none, expected the plan that {name} compares with; "
+                    "`entropic-ot reference` writes it"
+                )
+            print(f"{config.case} {config.name} {name}: left out at epsilon = 0", flush=True)
+            continue
         result = METRIC_FUNCTIONS[name](evaluation)
         rows.append(
             {

@@ -32,6 +32,7 @@ def params_schema() -> dict[str, Any]:
         "compute": _partial(properties["compute"]),
         "evaluation": _partial(properties["evaluation"]),
         "classifier": _partial(properties["classifier"]),
+        "reference": _partial(properties["reference"]),
         "presets": _partial(properties["presets"]),
         "experiments": _partial(properties["experiments"]),
         "figures": json_schema(dict[str, FigureParams], partial=True),

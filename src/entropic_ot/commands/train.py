@@ -9,7 +9,7 @@ from entropic_ot.device import choose_device, choose_precision, describe_device
 from entropic_ot.experiments.build import build_benchmark, build_solver
 from entropic_ot.experiments.config import load_run
 from entropic_ot.experiments.fit import fit
-from entropic_ot.experiments.paths import training_files
+from entropic_ot.experiments.paths import data_files
 from entropic_ot.experiments.provenance import fingerprint, provenance
 from entropic_ot.experiments.store import PROVENANCE, RunStore, write_json
 
@@ -25,7 +25,7 @@ def train(config_path: Path, out: Path, work: Path) -> None:
     precision = choose_precision(config.compute.precision, device)
     label = f"train {config.case} {config.name}"
     print(f"{label}: {describe_device(device)}, {precision}", file=sys.stderr, flush=True)
-    files = training_files(config.problem)
+    files = data_files(config.problem)
     problem = build_benchmark(config.problem, epsilon=config.epsilon).eot(config.epsilon)
     solver = build_solver(config, problem.source.shape, device=device)
     mark = fingerprint(config, files, module=__name__, device=device, precision=precision)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from entropic_ot.types import PerPoint, Points
+
+Observer = Callable[[int, Points], None]
+"""Is shown (k, X_k) after each step k = 1, ..., num_steps, so that states need not be kept."""
 
 
 class Drift(Protocol):
@@ -60,6 +63,7 @@ def euler_maruyama(
     power: float = 1.0,
     noise_last_step: bool = True,
     keep_states: bool = False,
+    observe: Observer | None = None,
 ) -> SDEPath:
     """X_{k+1} = X_k + f(t_k, X_k) dt_k + sqrt(epsilon dt_k) xi_k on `time_grid`.
 
@@ -79,6 +83,8 @@ def euler_maruyama(
         if scales[k] > 0:
             noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
             x = x + scales[k] * noise
+        if observe is not None:
+            observe(k + 1, x)
         if keep_states:
             states.append(x)
     return SDEPath(states if keep_states else [x0, x], energy)

@@ -10,12 +10,13 @@ import torch
 
 from entropic_ot.data.arrays import load_prepared
 from entropic_ot.data.msci import MsciData, load_msci
-from entropic_ot.device import choose_precision
+from entropic_ot.device import choose_precision, make_rng
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ColouredMNISTProblem,
     EightGaussiansProblem,
     GaussianProblem,
+    MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
@@ -24,6 +25,13 @@ from entropic_ot.experiments.config import (
 from entropic_ot.experiments.paths import PREPARED, RAW, dataset_name
 from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
+from entropic_ot.problems.mixture import (
+    MixturePlan,
+    MixtureTarget,
+    load_archive,
+    random_mixture,
+    round_gaussian,
+)
 from entropic_ot.problems.toy import EightGaussians, StandardNormal, SwissRoll
 from entropic_ot.solvers.base import Solver
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig
@@ -41,7 +49,7 @@ class Benchmark:
     target: Distribution
     test_source: Distribution
     test_target: Distribution
-    plan: GaussianPlan | None = None
+    plan: GaussianPlan | MixturePlan | None = None
     """The closed form, where there is one."""
     msci: MsciData | None = None
     """The single-cell populations with the held-out day."""
@@ -61,6 +69,9 @@ def build_benchmark(problem: ProblemConfig, *, epsilon: float) -> Benchmark:
         a = haar_covariance(problem.dim, seed=problem.source_seed)
         b = haar_covariance(problem.dim, seed=problem.target_seed)
         return _same(Gaussian(a), Gaussian(b), plan=GaussianPlan(a, b, epsilon))
+    if isinstance(problem, MixtureProblem):
+        mixture_plan = build_mixture_plan(problem, epsilon=epsilon)
+        return _same(mixture_plan.source, MixtureTarget(mixture_plan), plan=mixture_plan)
     if isinstance(problem, MSCIProblem):
         cells = load_msci(RAW / "msci", problem.dim, problem.setting)
         source, target = ArrayDistribution(cells.source), ArrayDistribution(cells.target)
@@ -71,8 +82,26 @@ def build_benchmark(problem: ProblemConfig, *, epsilon: float) -> Benchmark:
     return _prepared(PREPARED / name)
 
 
+def build_mixture_plan(problem: MixtureProblem, *, epsilon: float) -> MixturePlan:
+    """The paper's parameters from its archive, or our own draw."""
+    if problem.archive is not None:
+        source, potential = load_archive(Path(problem.archive), problem.dim, epsilon)
+        return MixturePlan(source, potential, epsilon)
+    potential = random_mixture(
+        problem.dim,
+        num_components=problem.num_components,
+        mean_norm=problem.mean_norm,
+        component_std=problem.component_std,
+        rng=make_rng(problem.parameters_seed),
+    )
+    return MixturePlan(round_gaussian(problem.dim, std=problem.source_std), potential, epsilon)
+
+
 def _same(
-    source: Distribution, target: Distribution, *, plan: GaussianPlan | None = None
+    source: Distribution,
+    target: Distribution,
+    *,
+    plan: GaussianPlan | MixturePlan | None = None,
 ) -> Benchmark:
     """Distributions given by a formula: fresh draws are test points."""
     return Benchmark(source, target, source, target, plan=plan)

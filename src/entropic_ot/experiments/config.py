@@ -16,6 +16,7 @@ from typing import Any, Literal
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks.config import NetworkConfig, check_kind
 from entropic_ot.solvers.config import (
+    DiscretePlanConfig,
     EgNOTConfig,
     ENOTConfig,
     LightSBConfig,
@@ -31,6 +32,8 @@ SOLVER_CONFIGS: dict[str, type] = {
     "sinkhorn": SinkhornConfig,
     "lightsb": LightSBConfig,
 }
+NEEDED_COUNTS = {"cbw_uvp": "num_conditional_moments", "bw_uvp_path": "num_path_times"}
+"""metric -> the count of EvaluationConfig that must not be 0 for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,37 @@ class GaussianProblem:
     def __post_init__(self) -> None:
         at_least(1, self, "dim")
         at_least(0, self, "source_seed", "target_seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureProblem:
+    """N(0, s^2 I) to what a Gaussian mixture as potential makes of it; the target has an epsilon.
+
+    Building the Bridge of Schroedinger (arXiv 2306.10161); docs/conventions.md, section 7.
+    """
+
+    kind: Literal["mixture"]
+    """The problem's name."""
+    dim: int
+    """Dimension D."""
+    num_components: int
+    """Components of the potential, of equal weight."""
+    mean_norm: float
+    """Norm of their means, which are uniform on the sphere."""
+    component_std: float
+    """Standard deviation of each component along every axis."""
+    source_std: float
+    """Standard deviation of the source along every axis."""
+    parameters_seed: int
+    """Seed of the means."""
+    archive: str | None
+    """Path of the paper's parameters, gaussian_mixture_benchmark_data.zip: source and potential
+    then come from there, and of the other keys only `dim` counts. null: our own draw."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "dim", "num_components")
+        positive(self, "mean_norm", "component_std", "source_std")
+        at_least(0, self, "parameters_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +183,7 @@ ProblemConfig = (
     EightGaussiansProblem
     | SwissRollProblem
     | GaussianProblem
+    | MixtureProblem
     | ColouredMNISTProblem
     | MSCIProblem
     | ArraysProblem
@@ -190,6 +225,13 @@ class EvaluationConfig:
     """Source points that get many samples each."""
     num_per_source: int
     """Samples for each of these."""
+    num_conditional_moments: int
+    """Source points for which mean and covariance of y given x are kept (vectors); 0: none."""
+    num_per_moment: int
+    """Samples behind each of these means and covariances."""
+    num_path_times: int
+    """Most times inside (0, 1) at which mean and covariance of X_t over all sampled pairs are kept
+    (vectors); 0: none."""
     num_paths: int
     """Trajectories kept (ENOT; bridges of sampled pairs for the other methods)."""
     batch_size: int
@@ -201,14 +243,20 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         # Two is the least with which a variance and a U-statistic are defined.
-        at_least(2, self, "num_samples", "num_per_source")
+        at_least(2, self, "num_samples", "num_per_source", "num_per_moment")
         at_least(1, self, "num_conditional", "num_paths", "batch_size")
-        at_least(0, self, "seed")
+        at_least(0, self, "seed", "num_conditional_moments", "num_path_times")
         if not self.metrics:
             raise ConfigError("metrics: found an empty list, expected at least one metric")
         for name in self.metrics:
             if self.metrics.count(name) > 1:
                 raise ConfigError(f"metrics: {name!r} stands twice; keep one of them")
+        for name, key in NEEDED_COUNTS.items():
+            if name in self.metrics and getattr(self, key) == 0:
+                raise ConfigError(
+                    f"{key}: found 0, expected an integer >= 1, because metrics asks for {name}. "
+                    f"Raise it, or take {name} out of metrics."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +280,30 @@ class ClassifierConfig:
         at_least(1, self, "image_size", "width", "num_epochs", "batch_size")
         positive(self, "learning_rate")
         at_least(0, self, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """One large discrete plan, shared by all runs of a case at one epsilon."""
+
+    scale: str
+    """smoke, laptop or paper: the folder of the results."""
+    case: str
+    """Experiment and variant, as in paths."""
+    epsilon: float
+    """Entropic regularisation."""
+    problem: ProblemConfig
+    """What is transported to what."""
+    settings: DiscretePlanConfig
+    """How the plan is computed."""
+
+    def __post_init__(self) -> None:
+        positive(self, "epsilon")
+
+    @property
+    def name(self) -> str:
+        """The plan within its case, as in paths: eps0.1."""
+        return f"eps{self.epsilon:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,6 +343,11 @@ class RunConfig:
             raise ConfigError(
                 f"method: found lightsb for a problem of images ({self.problem.kind}), expected "
                 "enot, egnot or sinkhorn there (its Gaussian mixture is a model of vectors)"
+            )
+        if isinstance(self.problem, MixtureProblem) and self.epsilon == 0:
+            raise ConfigError(
+                "epsilon: found 0 for the problem mixture, expected a number > 0 "
+                "(its plan is defined by an epsilon)"
             )
         at_least(1, self, "num_steps")
         at_least(0, self, "seed")
@@ -364,6 +441,11 @@ class _RunWithoutSolver:
 def load_evaluation(path: Path) -> EvaluationConfig:
     """The settings in results/<scale>/config/<case>/evaluation.json."""
     return from_mapping(EvaluationConfig, _read(path), str(path))
+
+
+def load_reference(path: Path) -> ReferenceConfig:
+    """The plan in results/<scale>/config/<case>/reference-<eps>.json."""
+    return from_mapping(ReferenceConfig, _read(path), str(path))
 
 
 def load_problem(path: Path) -> ProblemConfig:

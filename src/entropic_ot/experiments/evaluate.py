@@ -12,13 +12,19 @@ import torch
 from entropic_ot.device import make_rng
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.build import Benchmark, as_array
-from entropic_ot.metrics.bures import bw_uvp_of_samples
+from entropic_ot.experiments.config import EvaluationConfig
+from entropic_ot.experiments.moments import PathMoments, bridge_moments, conditional_moments
+from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples, conditional_bw_uvp
 from entropic_ot.metrics.colour import hue_error
-from entropic_ot.metrics.energy_distance import energy_distance
+from entropic_ot.metrics.energy_distance import energy_distance, energy_distance_to_weighted
 from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_shares
 from entropic_ot.networks.classifier import DigitClassifier
+from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.problems.toy import EightGaussians
+from entropic_ot.solvers.discrete_plan import DiscretePlan
 
+CHUNK = 64
+"""Points x whose exact conditional covariances are computed at once."""
 FLOOR_SEED = 777
 """Seed of the exact sampler behind the floors: other draws than those of the samples."""
 
@@ -30,8 +36,10 @@ class Evaluation:
     samples: Mapping[str, np.ndarray]
     benchmark: Benchmark
     epsilon: float
+    settings: EvaluationConfig
     target_digit: int | None
     classifier: DigitClassifier | None
+    reference: DiscretePlan | None
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.samples[name].astype(np.float32)
@@ -52,7 +60,7 @@ class Value:
 
 def _bw_uvp_plan(e: Evaluation) -> Value:
     plan = e.benchmark.plan
-    assert plan is not None
+    assert isinstance(plan, GaussianPlan)
     x, truth = torch.from_numpy(e["x"]), plan.joint_covariance
     zero = np.zeros(len(truth))
     exact = plan.sample_conditional(x, rng=make_rng(FLOOR_SEED))
@@ -64,10 +72,56 @@ def _bw_uvp_plan(e: Evaluation) -> Value:
 def _bw_uvp_target(e: Evaluation) -> Value:
     plan = e.benchmark.plan
     assert plan is not None
-    truth = plan.target_covariance
-    zero = np.zeros(len(truth))
-    floor = bw_uvp_of_samples(e.fresh_target(len(e["y"])), zero, truth)
-    return Value(bw_uvp_of_samples(e["y"], zero, truth), floor, len(e["y"]))
+    truth = plan.target_moments
+    mean, covariance = truth.mean.numpy(), truth.covariance.numpy()
+    floor = bw_uvp_of_samples(e.fresh_target(len(e["y"])), mean, covariance)
+    return Value(bw_uvp_of_samples(e["y"], mean, covariance), floor, len(e["y"]))
+
+
+def _bw_uvp_path(e: Evaluation) -> Value:
+    plan = e.benchmark.plan
+    assert isinstance(plan, GaussianPlan)
+    n, rng = len(e["x"]), make_rng(FLOOR_SEED)
+    moments = PathMoments({k: float(t) for k, t in enumerate(e["path_moment_t"])})
+    x = e.benchmark.test_source.sample(n, rng=rng)
+    y = plan.sample_conditional(x, rng=rng)
+    bridge_moments(x, y, moments, epsilon=e.epsilon, batch_size=e.settings.batch_size, rng=rng)
+    return Value(_mean_bw_uvp(plan, e.samples), _mean_bw_uvp(plan, moments.arrays()), n)
+
+
+def _mean_bw_uvp(plan: GaussianPlan, arrays: Mapping[str, np.ndarray]) -> float:
+    """Mean over the times of the BW-UVP of X_t, whose mean is zero."""
+    names = ("path_moment_t", "path_mean", "path_covariance")
+    columns = [arrays[name].astype(np.float64) for name in names]
+    values = [
+        bw_uvp(mean, covariance, np.zeros_like(mean), plan.marginal_covariance(float(t)))
+        for t, mean, covariance in zip(*columns, strict=True)
+    ]
+    return float(np.mean(values))
+
+
+def _cbw_uvp(e: Evaluation) -> Value:
+    plan, settings = e.benchmark.plan, e.settings
+    assert plan is not None
+    x = torch.from_numpy(e["conditional_moment_x"])
+    floor = conditional_moments(
+        plan.sample_conditional,
+        x,
+        num_per_source=settings.num_per_moment,
+        batch_size=settings.batch_size,
+        rng=make_rng(FLOOR_SEED),
+        label="exact plan",
+    )
+    exact = [plan.conditional_moments(part) for part in x.split(CHUNK)]
+    true_mean = torch.cat([moments.mean for moments in exact]).numpy()
+    true_covariance = torch.cat([moments.covariance for moments in exact]).numpy()
+    total_variance = float(plan.target_moments.covariance.trace())
+
+    def uvp(mean: np.ndarray, covariance: np.ndarray) -> float:
+        return conditional_bw_uvp(mean, covariance, true_mean, true_covariance, total_variance)
+
+    value = uvp(e["conditional_mean"], e["conditional_covariance"])
+    return Value(value, uvp(*floor), len(x) * settings.num_per_moment)
 
 
 def _energy_distance(e: Evaluation) -> Value:
@@ -87,6 +141,20 @@ def _energy_distance(e: Evaluation) -> Value:
         else energy_distance(e.fresh_target(len(y)).reshape(len(y), -1), target)
     )
     return Value(energy_distance(y, target), floor, len(y))
+
+
+def _conditional_energy_distance(e: Evaluation) -> Value:
+    plan = e.reference
+    assert plan is not None
+    y, rng = e["conditional_y"], make_rng(FLOOR_SEED)
+    weights, support = plan.weights(torch.from_numpy(e["conditional_x"])), as_array(plan.support)
+    drawn = torch.multinomial(weights, y.shape[1], replacement=True, generator=rng)
+    exact = as_array(plan.support[drawn])
+    return Value(
+        energy_distance_to_weighted(y, support, weights.numpy()),
+        energy_distance_to_weighted(exact, support, weights.numpy()),
+        y.shape[0] * y.shape[1],
+    )
 
 
 def _split_half_distance(points: np.ndarray) -> float:
@@ -140,7 +208,10 @@ def _conditional_variance(e: Evaluation) -> Value:
 METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
     "bw_uvp_plan": _bw_uvp_plan,
     "bw_uvp_target": _bw_uvp_target,
+    "bw_uvp_path": _bw_uvp_path,
+    "cbw_uvp": _cbw_uvp,
     "energy_distance": _energy_distance,
+    "conditional_energy_distance": _conditional_energy_distance,
     "energy_distance_independent": _energy_distance_independent,
     "share_of_modes_min": lambda e: _share_of_modes(e, lambda shares: float(shares.min())),
     "share_of_modes_max": lambda e: _share_of_modes(e, lambda shares: float(shares.max())),
@@ -153,11 +224,16 @@ METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
 
 def load_samples(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a samples file; DataError when it is missing or damaged."""
+    return load_arrays(path, command="sample")
+
+
+def load_arrays(path: Path, *, command: str) -> dict[str, np.ndarray]:
+    """All arrays of the .npz file that a command wrote."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
         raise DataError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the samples that "
-            "`entropic-ot sample` writes. Delete it and run the rule again."
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the arrays that "
+            f"`entropic-ot {command}` writes. Delete it and run the rule again."
         ) from None

@@ -25,12 +25,13 @@ from entropic_ot.experiments.config import (
     EvaluationConfig,
     MSCIProblem,
     ProblemConfig,
+    ReferenceConfig,
     RunConfig,
     to_json,
 )
-from entropic_ot.experiments.paths import Layout, dataset_name, raw_files, training_files
-from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, check_metrics
-from entropic_ot.solvers.config import SolverConfig
+from entropic_ot.experiments.paths import Layout, data_files, dataset_name, raw_files
+from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
+from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
 
 SCALES = ("smoke", "laptop", "paper")
@@ -92,6 +93,8 @@ class ParamsFile:
     """Defaults of every experiment's evaluation."""
     classifier: ClassifierConfig
     """The independent digit classifier."""
+    reference: DiscretePlanConfig
+    """The large discrete plan behind conditional_energy_distance."""
     presets: dict[str, dict[str, Any]]
     """method -> preset name -> a complete set of settings."""
     experiments: dict[str, ExperimentParams]
@@ -108,6 +111,8 @@ class Run:
 
     config: RunConfig
     needs_classifier: bool
+    reference: ReferenceConfig | None
+    """The large discrete plan that a metric compares with; None when none does."""
 
     @property
     def case(self) -> str:
@@ -124,7 +129,7 @@ class Run:
     @property
     def data_files(self) -> list[Path]:
         """What the training reads besides its configuration."""
-        return training_files(self.config.problem)
+        return data_files(self.config.problem)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,12 @@ class Params:
     @cached_property
     def needs_classifier(self) -> bool:
         return any(run.needs_classifier for run in self.runs)
+
+    @cached_property
+    def references(self) -> list[ReferenceConfig]:
+        """The large discrete plans that metrics compare with, each once."""
+        plans = (run.reference for run in self.runs)
+        return list({(r.case, r.name): r for r in plans if r is not None}.values())
 
     @cached_property
     def figures(self) -> dict[str, list[Run]]:
@@ -321,9 +332,11 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                 left_out.append(f"{name}{'-' + variant if variant else ''}: left out: {reason}")
                 continue
             needs_classifier = bool(set(evaluation.metrics) & NEEDS_CLASSIFIER)
+            needs_reference = bool(set(evaluation.metrics) & NEEDS_REFERENCE)
             for config in configs:
                 evaluations[config.case] = evaluation
-                runs.append(Run(config, needs_classifier))
+                reference = _reference(config, params.reference) if needs_reference else None
+                runs.append(Run(config, needs_classifier, reference))
     if not runs and not left_out:
         raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
     _no_shared_folders(runs, path)
@@ -346,6 +359,19 @@ def _check_figures(params: ParamsFile, path: str) -> None:
                     f"{path}: figures.{name}.experiments: unknown experiment "
                     f"{experiment_name!r}; {nearest(experiment_name, params.experiments)}"
                 )
+
+
+def _reference(run: RunConfig, settings: DiscretePlanConfig) -> ReferenceConfig | None:
+    """The plan for this run; None at epsilon = 0, where the metric is left out."""
+    if run.epsilon == 0:
+        return None
+    return ReferenceConfig(
+        scale=run.scale,
+        case=run.case,
+        epsilon=run.epsilon,
+        problem=run.problem,
+        settings=settings,
+    )
 
 
 def _variants(
@@ -550,6 +576,9 @@ def write_configs(params: Params) -> list[Path]:
         texts[layout.run_config(run.case, run.name)] = to_json(run.config)
     for case, evaluation in params.evaluations.items():
         texts[layout.evaluation_config(case)] = to_json(evaluation)
+    for reference in params.references:
+        path = layout.reference_config(reference.case, reference.name)
+        texts[path] = to_json(reference)
     for dataset, problem in params.datasets.items():
         texts[layout.data_config(dataset)] = to_json(problem)
     if params.needs_classifier:

@@ -9,6 +9,7 @@ from pathlib import Path
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ColouredMNISTProblem,
+    MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     to_json,
@@ -42,19 +43,21 @@ def prepared_files(problem: ProblemConfig) -> list[Path]:
 
 
 def raw_files(problem: ProblemConfig) -> list[Path]:
-    """What the preparation (or, for MSCI, the training itself) reads."""
+    """What the preparation reads (or, where nothing is prepared, the training itself)."""
     if isinstance(problem, ColouredMNISTProblem):
         return [MNIST_SOURCE]
     if isinstance(problem, MSCIProblem):
         return [msci_file(problem.dim, day) for day in (2, 3, 4, 7)]
     if isinstance(problem, ArraysProblem):
         return [Path(problem.source), Path(problem.target)]
+    if isinstance(problem, MixtureProblem) and problem.archive is not None:
+        return [Path(problem.archive)]
     return []
 
 
-def training_files(problem: ProblemConfig) -> list[Path]:
-    """What a training reads besides its configuration."""
-    return raw_files(problem) if isinstance(problem, MSCIProblem) else prepared_files(problem)
+def data_files(problem: ProblemConfig) -> list[Path]:
+    """What trainings, samplings and evaluations read: prepared files, or else the raw ones."""
+    return prepared_files(problem) or raw_files(problem)
 
 
 def msci_file(dim: int, day: int) -> Path:
@@ -78,6 +81,9 @@ class Layout:
     def evaluation_config(self, case: str) -> Path:
         return self.root / "config" / case / "evaluation.json"
 
+    def reference_config(self, case: str, name: str) -> Path:
+        return self.root / "config" / case / f"reference-{name}.json"
+
     def data_config(self, dataset: str) -> Path:
         return self.root / "config" / "data" / f"{dataset}.json"
 
@@ -94,6 +100,10 @@ class Layout:
 
     def metrics(self, case: str, run: str) -> Path:
         return self.root / "metrics" / case / f"{run}.json"
+
+    def reference(self, case: str, name: str) -> Path:
+        """The large discrete plan of a case at one epsilon."""
+        return self.root / "reference" / case / f"{name}.npz"
 
     @property
     def classifier(self) -> Path:

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import torch
 
 from entropic_ot.device import make_rng
+from entropic_ot.dynamics.euler_maruyama import time_grid
+from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.build import Benchmark, as_array
 from entropic_ot.experiments.config import EvaluationConfig
+from entropic_ot.experiments.moments import (
+    PathMoments,
+    Sampler,
+    bridge_moments,
+    conditional_moments,
+    interior_times,
+)
 from entropic_ot.problems.base import Distribution, FiniteDistribution
+from entropic_ot.problems.mixture import MixturePlan
 from entropic_ot.progress import Progress
 from entropic_ot.solvers.base import Solver
 from entropic_ot.solvers.enot import ENOT
 from entropic_ot.types import Points
+
+NUM_BRIDGE_STEPS = 10
+"""Steps of the bridges that stand for the paths of methods without a process."""
+MOMENT_SEED, PATH_SEED = 1, 2
+"""Added to the evaluation's seed: draws of their own, which leave all other arrays as they are."""
 
 
 def test_points(distribution: Distribution, n: int, *, rng: torch.Generator) -> Points:
@@ -26,13 +42,13 @@ def test_points(distribution: Distribution, n: int, *, rng: torch.Generator) -> 
 
 
 def sample_all(
-    solver: Solver, x: Points, *, rng: torch.Generator, batch_size: int, label: str
+    sample: Sampler, x: Points, *, rng: torch.Generator, batch_size: int, label: str
 ) -> Points:
-    """solver.sample over x in batches, with progress."""
+    """`sample` over x in batches, with progress."""
     parts = []
     progress = Progress(label, len(x))
     for batch in x.split(batch_size):
-        parts.append(solver.sample(batch, rng=rng))
+        parts.append(sample(batch, rng=rng))
         progress.update(sum(map(len, parts)))
     return torch.cat(parts)
 
@@ -52,15 +68,32 @@ def draw_samples(
     conditional_y [m, k, *dim]: k samples for each of the first m test points.
     path [T + 1, p, *dim] at the times path_t [T + 1]: the learned SDE from the first p test
     points (ENOT), or the Brownian bridge between the first p sampled pairs (other methods).
+    With `num_path_times`: mean path_mean [T', D] and covariance path_covariance [T', D, D] of X_t
+    at the times path_moment_t [T'], over all n pairs: states of the SDE that drew y (ENOT), or
+    bridges between x and y. With `num_conditional_moments`: conditional_mean [m', D] and
+    conditional_covariance [m', D, D] of y given each row of conditional_moment_x [m', D].
+    For a mixture: the exact plan's component means conditional_mode_means [m, K, D] and weights
+    conditional_mode_weights [m, K] given each row of conditional_x.
     """
+    if len(benchmark.test_source.shape) != 1:
+        for key in ("num_conditional_moments", "num_path_times"):
+            if getattr(config, key):
+                raise ConfigError(
+                    f"evaluation.{key}: found {getattr(config, key)} for points of shape "
+                    f"{benchmark.test_source.shape}, expected 0: moments are kept of vectors only"
+                )
     rng = make_rng(config.seed, solver.device)
     x = test_points(benchmark.test_source, config.num_samples, rng=rng)
     target = test_points(benchmark.test_target, config.num_samples, rng=rng)
-    y = sample_all(solver, x, rng=rng, batch_size=config.batch_size, label=f"{label} plan")
+    path_moments = _path_moments(solver, config)
+    sample = solver.sample
+    if isinstance(solver, ENOT):
+        sample = partial(solver.sample, observe=path_moments.observe)
+    y = sample_all(sample, x, rng=rng, batch_size=config.batch_size, label=f"{label} plan")
     few = x[: config.num_conditional]
     repeated = few.repeat_interleave(config.num_per_source, dim=0)
     many = sample_all(
-        solver, repeated, rng=rng, batch_size=config.batch_size, label=f"{label} conditional"
+        solver.sample, repeated, rng=rng, batch_size=config.batch_size, label=f"{label} conditional"
     )
     path = _path(solver, x[: config.num_paths], y[: config.num_paths], rng=rng, epsilon=epsilon)
     arrays = {
@@ -74,7 +107,51 @@ def draw_samples(
     out = {name: as_array(points) for name, points in arrays.items()}
     if x.dim() == 4:  # images: 16 bits are enough for figures and metrics, and half the space
         out = {name: array.astype(np.float16) for name, array in out.items()}
-    return out | {"path_t": np.linspace(0, 1, len(path), dtype=np.float32)}
+    times = solver.times if isinstance(solver, ENOT) else time_grid(NUM_BRIDGE_STEPS)
+    out["path_t"] = np.array(times, dtype=np.float32)
+    if config.num_path_times:
+        if not isinstance(solver, ENOT):
+            rng = make_rng(config.seed + PATH_SEED, solver.device)
+            bridge_moments(
+                x, y, path_moments, epsilon=epsilon, batch_size=config.batch_size, rng=rng
+            )
+        out |= path_moments.arrays()
+    if isinstance(benchmark.plan, MixturePlan):
+        out["conditional_mode_means"] = as_array(benchmark.plan.conditional_means(few))
+        out["conditional_mode_weights"] = as_array(benchmark.plan.conditional_weights(few))
+    if config.num_conditional_moments:
+        out |= _conditional_moments(solver, benchmark, config, label=label)
+    return out
+
+
+def _path_moments(solver: Solver, config: EvaluationConfig) -> PathMoments:
+    times = solver.times if isinstance(solver, ENOT) else time_grid(NUM_BRIDGE_STEPS)
+    if config.num_path_times and len(times) < 3:
+        raise ConfigError(
+            f"evaluation.num_path_times: found {config.num_path_times} with num_euler_steps = "
+            f"{len(times) - 1}, expected 0: a path of one step has no time inside (0, 1)"
+        )
+    return PathMoments(interior_times(times, config.num_path_times))
+
+
+def _conditional_moments(
+    solver: Solver, benchmark: Benchmark, config: EvaluationConfig, *, label: str
+) -> dict[str, np.ndarray]:
+    rng = make_rng(config.seed + MOMENT_SEED, solver.device)
+    x = test_points(benchmark.test_source, config.num_conditional_moments, rng=rng)
+    mean, covariance = conditional_moments(
+        solver.sample,
+        x,
+        num_per_source=config.num_per_moment,
+        batch_size=config.batch_size,
+        rng=rng,
+        label=f"{label} moments",
+    )
+    return {
+        "conditional_moment_x": as_array(x),
+        "conditional_mean": mean,
+        "conditional_covariance": covariance,
+    }
 
 
 def _path(
@@ -82,7 +159,7 @@ def _path(
 ) -> torch.Tensor:
     if isinstance(solver, ENOT):
         return solver.path(x, rng=rng)
-    return brownian_bridge(x, y, num_steps=10, epsilon=epsilon, rng=rng)
+    return brownian_bridge(x, y, num_steps=NUM_BRIDGE_STEPS, epsilon=epsilon, rng=rng)
 
 
 def brownian_bridge(

@@ -20,14 +20,38 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
     return cross - within_x / 2 - within_y / 2
 
 
+def energy_distance_to_weighted(
+    samples: np.ndarray, support: np.ndarray, weights: np.ndarray
+) -> float:
+    """Mean over m of `energy_distance` between samples [m, k, D] and weighted points.
+
+    The m-th law puts weights [m, J] on support [J, D]. Its sums are exact (no resampling, and
+    pairs of a point with itself count, as two draws may coincide); those over the samples are a
+    U-statistic.
+    """
+    points, p = torch.from_numpy(support).float(), torch.from_numpy(weights).double()
+    within_law = torch.zeros(len(p), dtype=torch.float64)
+    for start in range(0, len(points), CHUNK):
+        distances = _distances(points[start : start + CHUNK], points).double()
+        within_law += ((p @ distances.T) * p[:, start : start + CHUNK]).sum(1)
+    values = []
+    for own, law, own_weights in zip(samples, within_law, p, strict=True):
+        y = torch.from_numpy(np.ascontiguousarray(own)).float()
+        cross = float((_distances(y, points).double() @ own_weights).mean())
+        within = _sum_of_distances(y, y) / (len(y) * (len(y) - 1))
+        values.append(cross - within / 2 - float(law) / 2)
+    return float(np.mean(values))
+
+
+def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """|a_i - b_j|, with differences (no cancelling squares)."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def _sum_of_distances(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Sum over all pairs of |a_i - b_j|, in blocks, with differences (no cancelling squares)."""
+    """Sum over all pairs of |a_i - b_j|, in blocks."""
     total = 0.0
     for start in range(0, len(a), CHUNK):
-        block = torch.cdist(
-            a[start : start + CHUNK].float(),
-            b.float(),
-            compute_mode="donot_use_mm_for_euclid_dist",
-        )
+        block = _distances(a[start : start + CHUNK].float(), b.float())
         total += float(block.sum(dtype=torch.float64))
     return total

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from entropic_ot.errors import ConfigError
 from entropic_ot.strict import nearest
 
-ALL = frozenset({"toy_8gaussians", "toy_swissroll", "gaussian", "coloured_mnist", "msci", "arrays"})
+ALL = frozenset(
+    {
+        "toy_8gaussians",
+        "toy_swissroll",
+        "gaussian",
+        "mixture",
+        "coloured_mnist",
+        "msci",
+        "arrays",
+    }
+)
 VECTORS = ALL - {"coloured_mnist"}
 
 
@@ -27,9 +37,24 @@ METRICS: dict[str, Metric] = {
         frozenset({"gaussian"}), "%", True, "BW2-UVP of the joint plan against the closed form"
     ),
     "bw_uvp_target": Metric(
-        frozenset({"gaussian"}), "%", True, "BW2-UVP of the generated marginal"
+        frozenset({"gaussian", "mixture"}), "%", True, "BW2-UVP of the generated marginal"
+    ),
+    "bw_uvp_path": Metric(
+        frozenset({"gaussian"}), "%", True, "BW2-UVP of X_t, mean over times inside (0, 1)"
+    ),
+    "cbw_uvp": Metric(
+        frozenset({"gaussian", "mixture"}),
+        "%",
+        True,
+        "mean over x of BW2 of y given x against the exact plan, in percent of half the variance",
     ),
     "energy_distance": Metric(VECTORS, "", True, "E|X-Y| - 1/2 E|X-X'| - 1/2 E|Y-Y'|, U-statistic"),
+    "conditional_energy_distance": Metric(
+        frozenset({"toy_8gaussians", "toy_swissroll"}),
+        "",
+        True,
+        "mean over x of the energy distance of y given x to a large discrete plan",
+    ),
     "energy_distance_independent": Metric(
         frozenset({"msci"}), "", None, "energy_distance of the independent coupling's bridge"
     ),
@@ -57,6 +82,8 @@ METRICS: dict[str, Metric] = {
     ),
 }
 NEEDS_CLASSIFIER = frozenset({"share_three"})
+NEEDS_REFERENCE = frozenset({"conditional_energy_distance"})
+"""Metrics that compare with a large discrete plan: left out at epsilon = 0, where it is none."""
 
 
 def check_metrics(names: Iterable[str], problem_kind: str, path: str) -> None:

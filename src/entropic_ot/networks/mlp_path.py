@@ -40,13 +40,13 @@ def mlp_path(
     *,
     rng: torch.Generator,
     dtype: torch.dtype,
-    observe: Callable[[Points], None] | None = None,
+    observe: Callable[[int, Points], None] | None = None,
 ) -> tuple[Points, PerPoint]:
     """(X_1 [batch, dim], energy [batch] = 1/2 sum_k |f_k|^2 dt_k), differentiable in the weights.
 
     Hidden layers are computed in `dtype`; state, noise, energy and the first layer in float32. The
     noise is drawn as `euler_maruyama` draws it. There is no gradient with respect to x0.
-    `observe` is called with the state after each step.
+    `observe` as there.
     """
     parameters = [p for layer in (net.first, *net.hidden, net.last) for p in layer.parameters()]
     keep = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
@@ -61,7 +61,7 @@ class _MLPPath(torch.autograd.Function):
         grid: Grid,
         rng: torch.Generator,
         dtype: torch.dtype,
-        observe: Callable[[Points], None] | None,
+        observe: Callable[[int, Points], None] | None,
         keep: bool,
         *parameters: torch.Tensor,
     ) -> tuple[Points, PerPoint]:
@@ -93,7 +93,7 @@ class _MLPPath(torch.autograd.Function):
                 noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
                 x.add_(noise, alpha=grid.noise_scales[k])
             if observe is not None:
-                observe(x)
+                observe(k + 1, x)
         if keep:
             ctx.grid, ctx.cast, ctx.shapes = grid, cast, [p.shape for p in parameters]
             ctx.save_for_backward(inputs, drifts, weights[0], *before)

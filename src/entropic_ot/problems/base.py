@@ -36,14 +36,31 @@ class FiniteDistribution(Distribution, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Means [..., D] and covariances [..., D, D], float64."""
+
+    mean: torch.Tensor
+    covariance: torch.Tensor
+
+
 class ClosedFormPlan(Protocol):
     """The exact plan of a problem: for tests and metrics, never for solvers."""
+
+    @property
+    def target_moments(self) -> Moments:
+        """Of Y: [D] and [D, D]."""
+        ...
 
     def potential(self, y: Points) -> PerPoint: ...
 
     def drift(self, t: float, x: Points) -> Points: ...
 
     def sample_conditional(self, x: Points, *, rng: torch.Generator) -> Points: ...
+
+    def conditional_moments(self, x: Points) -> Moments:
+        """Of Y given each row of x [n, D]: [n, D] and [n, D, D]."""
+        ...
 
 
 @dataclass(frozen=True)

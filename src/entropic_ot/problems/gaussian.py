@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from entropic_ot.errors import DataError
+from entropic_ot.problems.base import Moments
 from entropic_ot.types import PerPoint, Points
 
 
@@ -96,6 +97,18 @@ class GaussianPlan:
         """Covariance of (X, Y), [2 dim, 2 dim]."""
         a, b, c = self.source_covariance, self.target_covariance, self.cross
         return np.block([[a, c], [c.T, b]])
+
+    @property
+    def target_moments(self) -> Moments:
+        """Zero and B."""
+        covariance = torch.from_numpy(self.target_covariance)
+        return Moments(torch.zeros(len(covariance), dtype=covariance.dtype), covariance)
+
+    def conditional_moments(self, x: Points) -> Moments:
+        """C^T A^-1 x for each row of x, and K for all of them."""
+        regression = torch.from_numpy(self.regression).to(x.device)
+        covariance = torch.from_numpy(self.conditional_covariance).to(x.device)
+        return Moments(x.double() @ regression.T, covariance.expand(len(x), -1, -1))
 
     def marginal_covariance(self, t: float) -> np.ndarray:
         """Covariance of the bridge X_t = (1-t) X + t Y + sqrt(eps t (1-t)) noise, [dim, dim]."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from entropic_ot.dynamics.euler_maruyama import (
+    Observer,
     SDEPath,
     euler_maruyama,
     noise_scales,
@@ -75,35 +76,35 @@ class ENOT:
         return time_grid(self.config.num_euler_steps, power=self.config.time_grid_power)
 
     def simulate(
-        self, x0: Points, *, rng: torch.Generator, epsilon: float, keep_states: bool = False
+        self,
+        x0: Points,
+        *,
+        rng: torch.Generator,
+        epsilon: float,
+        keep_states: bool = False,
+        observe: Observer | None = None,
     ) -> SDEPath:
         """The learned SDE from x0 with the current weights."""
         module = self.drift.module
         if isinstance(module, MLPDrift) and self.config.drift_form != "bounded_endpoint":
             states = [x0]
+
+            def watch(k: int, x: Points) -> None:
+                if keep_states:
+                    states.append(x)
+                if observe is not None:
+                    observe(k, x)
+
             final, energy = mlp_path(
                 module.net,
                 x0,
                 self._grid(epsilon),
                 rng=rng,
                 dtype=self.dtype,
-                observe=states.append if keep_states else None,
+                observe=watch,
             )
             return SDEPath(states if keep_states else [x0, final], energy)
-        return self._autograd_path(x0, rng=rng, epsilon=epsilon, keep_states=keep_states)
 
-    def _grid(self, epsilon: float) -> Grid:
-        times, config = self.times, self.config
-        steps = [end - start for start, end in itertools.pairwise(times)]
-        scales = noise_scales(times, epsilon=epsilon, noise_last_step=config.noise_last_step)
-        endpoint = config.drift_form == "endpoint"
-        return Grid(
-            times[:-1], steps, scales, [1 / (1 - t) if endpoint else 1.0 for t in times[:-1]]
-        )
-
-    def _autograd_path(
-        self, x0: Points, *, rng: torch.Generator, epsilon: float, keep_states: bool
-    ) -> SDEPath:
         def drift(t: float, x: Points) -> Points:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 out = self.drift.module(t, x)
@@ -118,6 +119,16 @@ class ENOT:
             power=self.config.time_grid_power,
             noise_last_step=self.config.noise_last_step,
             keep_states=keep_states,
+            observe=observe,
+        )
+
+    def _grid(self, epsilon: float) -> Grid:
+        times, config = self.times, self.config
+        steps = [end - start for start, end in itertools.pairwise(times)]
+        scales = noise_scales(times, epsilon=epsilon, noise_last_step=config.noise_last_step)
+        endpoint = config.drift_form == "endpoint"
+        return Grid(
+            times[:-1], steps, scales, [1 / (1 - t) if endpoint else 1.0 for t in times[:-1]]
         )
 
     def velocity(self, t: float, x: Points, out: torch.Tensor, *, epsilon: float) -> Points:
@@ -181,10 +192,11 @@ class ENOT:
         return torch.stack(path.states)
 
     @torch.no_grad()
-    def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+    def sample(self, x: Points, *, rng: torch.Generator, observe: Observer | None = None) -> Points:
+        """End points of the SDE with the averaged weights; `observe` is shown its states."""
         x = x.to(self.device, torch.float32)
         with self.drift.averaged():
-            return self.simulate(x, rng=rng, epsilon=self.epsilon).final
+            return self.simulate(x, rng=rng, epsilon=self.epsilon, observe=observe).final
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -38,7 +38,7 @@ class Sinkhorn:
         """Solve the discrete problem between `num_points` points of either side."""
         x = problem.source.sample(self.config.num_points, rng=rng)
         self.target = problem.target.sample(self.config.num_points, rng=rng)
-        cost = _half_squared_distances(x, self.target)
+        cost = half_squared_distances(x, self.target)
         if self.epsilon == 0:
             self.potential, error = _exact_potential(cost), 0.0
         else:
@@ -51,7 +51,7 @@ class Sinkhorn:
 
         uniform = torch.full((len(cost),), 1 / len(cost), dtype=cost.dtype)
         warm, error = None, float("nan")
-        for epsilon in _decreasing(float(cost.max()), self.epsilon):
+        for epsilon in decreasing(float(cost.max()), self.epsilon):
             last = epsilon == self.epsilon
             _, log = ot.bregman.sinkhorn_log(
                 uniform,
@@ -74,7 +74,7 @@ class Sinkhorn:
         return warm[1], error
 
     def sample(self, x: Points, *, rng: torch.Generator) -> Points:
-        exponent = self.potential - _half_squared_distances(x, self.target)
+        exponent = self.potential - half_squared_distances(x, self.target)
         if self.epsilon == 0:
             return self.target[exponent.argmax(1)]
         uniform = torch.rand(exponent.shape, generator=rng, dtype=exponent.dtype)
@@ -90,7 +90,7 @@ class Sinkhorn:
         self.potential = model["potential"].to(self.device)
 
 
-def _half_squared_distances(x: Points, y: Points) -> torch.Tensor:
+def half_squared_distances(x: Points, y: Points) -> torch.Tensor:
     """c(x_i, y_j) as [n, m] in float64."""
     return torch.cdist(x.flatten(1).double(), y.flatten(1).double()).square() / 2
 
@@ -104,7 +104,7 @@ def _exact_potential(cost: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.asarray(log["v"]))
 
 
-def _decreasing(start: float, stop: float) -> list[float]:
+def decreasing(start: float, stop: float) -> list[float]:
     """start, start / 4, ... and `stop` at the end."""
     values = []
     while start > 4 * stop:

@@ -35,12 +35,6 @@ NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
 NOTEBOOK_IMPORTS = {
     *("figure_data", "plotting", "plotting_mixture", "plotting_comparison", "comparison"),
 }
-    "figure_data",
-    "plotting",
-    "plotting_mixture",
-    "plotting_comparison",
-    "comparison",
-}
 FOUR_PARAMETERS = ["metrics", "out", "samples", "scale"]
 MORE_PARAMETERS = {"tables": ["paper_values", "tables"]}
 RNG = np.random.default_rng(0)

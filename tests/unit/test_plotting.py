@@ -23,6 +23,7 @@ from entropic_ot.experiments.config import (
     ComputeConfig,
     EightGaussiansProblem,
     GaussianProblem,
+    MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
@@ -269,6 +270,20 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
         GaussianProblem(kind="gaussian", dim=3, source_seed=42, target_seed=43),
         (3,),
     ),
+    "mixture": (
+        "d3",
+        MixtureProblem(
+            kind="mixture",
+            dim=3,
+            num_components=5,
+            mean_norm=5.0,
+            component_std=0.25,
+            source_std=0.5,
+            parameters_seed=0,
+            archive=None,
+        ),
+        (3,),
+    ),
     "cmnist_2to3": (
         "8px",
         ColouredMNISTProblem(
@@ -280,6 +295,7 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
 }
 RUNS = (("enot", 0.0, 0), ("enot", 1.0, 1), ("enot", 1.0, 0), ("egnot", 1.0, 0))
 METRICS = (
+    "cbw_uvp",
     "bw_uvp_plan",
     "bw_uvp_target",
     "energy_distance",
@@ -314,6 +330,8 @@ def write_results(experiment: str) -> tuple[list[str], Path]:
     layout, samples, rows = Layout("smoke"), [], []
     shape = PROBLEMS[experiment][2]
     for method, epsilon, seed in RUNS:
+        if experiment == "mixture":  # it has no epsilon = 0
+            epsilon = epsilon or 0.1
         run = make_run(experiment, method, epsilon, seed)
         config, file = layout.run_config(run.case, run.name), layout.samples(run.case, run.name)
         for path, folder in ((config, config.parent), (file, file.parent)):
@@ -329,6 +347,11 @@ def write_results(experiment: str) -> tuple[list[str], Path]:
             "conditional_y": (3, 4, *shape),
             "path": (5, 6, *shape),
         }
+        if experiment == "mixture":
+            arrays |= {
+                "conditional_mode_means": (3, 5, *shape),
+                "conditional_mode_weights": (3, 5),
+            }
         np.savez(
             file,
             path_t=np.linspace(0, 1, 5, dtype=np.float32),
@@ -470,7 +493,9 @@ def test_notebooks_define_nothing_train_nothing_and_store_nothing(notebook: Path
             assert not isinstance(node, kinds), f"line {getattr(node, 'lineno', 0)}: {cell.source}"
             if isinstance(node, ast.ImportFrom):
                 names = {alias.name for alias in node.names}
-                assert node.module == "IPython.display" or names <= {"figure_data", "plotting"}
+                assert node.module == "IPython.display" or names <= {
+                    *("figure_data", "plotting", "plotting_mixture")
+                }
             assert not isinstance(node, ast.Import)
 
 

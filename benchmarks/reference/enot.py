@@ -62,15 +62,19 @@ class ReferenceENOT:
         end = torch.tanh(out + 2 * x / (1 + 4 * self.epsilon * t))
         return (end - x) / (1 - t)
 
+    def time(self, k: int) -> float:
+        """t_k = 1 - (1 - k / N)^power."""
+        return 1 - (1 - k / self.config.num_euler_steps) ** self.config.time_grid_power
+
     def simulate(
         self, drift: torch.nn.Module, x0: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Euler-Maruyama: states [batch, N + 1, *dim] and drifts [batch, N, *dim]."""
         num_steps = self.config.num_euler_steps
-        dt = 1 / num_steps
         x, states, drifts = x0, [x0], []
         for k in range(num_steps):
-            f = self.velocity(drift, k * dt, x)
+            t, dt = self.time(k), self.time(k + 1) - self.time(k)
+            f = self.velocity(drift, t, x)
             x = x + f * dt
             if self.epsilon > 0 and (self.config.noise_last_step or k < num_steps - 1):
                 noise = torch.randn(x.shape, generator=rng, device=x.device)
@@ -86,7 +90,9 @@ class ReferenceENOT:
         """One descent step of the drift on E 1/2 int |f|^2 dt + E beta(Y) - E beta(X_1)."""
         x0 = problem.source.sample(self.config.batch_size, rng=rng)
         states, drifts = self.simulate(self.drift, x0, rng)
-        energy = drifts.square().flatten(2).sum(dim=2).sum(dim=1) / (2 * drifts.shape[1])
+        steps = [self.time(k + 1) - self.time(k) for k in range(drifts.shape[1])]
+        lengths = torch.tensor(steps, device=x0.device)
+        energy = (drifts.square().flatten(2).sum(dim=2) * lengths).sum(dim=1) / 2
         self.potential.requires_grad_(self.waste)
         loss = energy.mean() - self.beta(states[:, -1]).mean()
         if self.waste:

@@ -21,7 +21,7 @@ from entropic_ot.plotting import (
 )
 
 NUM_POINTS_SHOWN = 3
-MODE_SIZE = 130.0
+MODE_SIZE = 80.0
 """Area of the cross of a mode with all the weight, in square points."""
 SMALLEST_WEIGHT = 0.01
 """Modes with less have no cross: no sample of a panel would be there."""

@@ -21,6 +21,7 @@ from entropic_ot.experiments.config import (
     ComputeConfig,
     EightGaussiansProblem,
     GaussianProblem,
+    MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
@@ -62,6 +63,20 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
         GaussianProblem(kind="gaussian", dim=3, source_seed=42, target_seed=43),
         (3,),
     ),
+    "mixture": (
+        "d3",
+        MixtureProblem(
+            kind="mixture",
+            dim=3,
+            num_components=5,
+            mean_norm=5.0,
+            component_std=0.25,
+            source_std=0.5,
+            parameters_seed=0,
+            archive=None,
+        ),
+        (3,),
+    ),
     "cmnist_2to3": (
         "8px",
         ColouredMNISTProblem(
@@ -76,6 +91,7 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
 NOTEBOOK_OF = {"my_points": "own_data", "my_images": "own_data"}
 RUNS = (("enot", 0.0, 0), ("enot", 1.0, 1), ("enot", 1.0, 0), ("egnot", 1.0, 0))
 METRICS = (
+    "cbw_uvp",
     "bw_uvp_plan",
     "bw_uvp_target",
     "energy_distance",
@@ -120,6 +136,8 @@ def write_results(experiment: str) -> tuple[list[str], Path]:
     layout, samples, rows = Layout("smoke"), [], []
     shape = PROBLEMS[experiment][2]
     for method, epsilon, seed in RUNS:
+        if experiment == "mixture":  # it has no epsilon = 0
+            epsilon = epsilon or 0.1
         run = make_run(experiment, method, epsilon, seed)
         config, file = layout.run_config(run.case, run.name), layout.samples(run.case, run.name)
         for path, folder in ((config, config.parent), (file, file.parent)):
@@ -135,6 +153,11 @@ def write_results(experiment: str) -> tuple[list[str], Path]:
             "conditional_y": (3, 4, *shape),
             "path": (5, 6, *shape),
         }
+        if experiment == "mixture":
+            arrays |= {
+                "conditional_mode_means": (3, 5, *shape),
+                "conditional_mode_weights": (3, 5),
+            }
         np.savez(
             file,
             path_t=np.linspace(0, 1, 5, dtype=np.float32),

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -207,7 +206,7 @@ def few_points(case: SolverCase, num: int) -> SolverCase:
 
 
 class BufferWorkload:
-    """A draw and a push of the replay buffer, full before it starts."""
+    """Choosing, reading and writing chains of the replay buffer, full before it starts."""
 
     def __init__(self, case: BufferCase, side: Side, device: torch.device) -> None:
         self.case, self.side, self.device = case, side, device
@@ -215,28 +214,36 @@ class BufferWorkload:
             2, case.batch_size, case.dim, generator=make_rng(1, device), device=device
         )
         self.rng = make_rng(SEED, device)
-        num = round(case.buffer_probability * case.batch_size)
+        self.num_old = round(case.buffer_probability * case.batch_size)
         start = torch.randn(
             2, case.buffer_size, case.dim, generator=make_rng(3, device), device=device
         )
-        self.draw: Callable[[], tuple[Tensor, Tensor]]
-        self.push: Callable[[Tensor, Tensor], None]
+        self.plain = ListBuffer(case.buffer_size)
+        self.buffer = ReplayBuffer(case.buffer_size, (case.dim,), device=device)
         if side == "reference":
-            plain = ListBuffer(case.buffer_size)
-            self.draw, self.push = lambda: plain.draw(num, self.rng), plain.push
+            self.plain.write(list(range(case.buffer_size)), *start)
         else:
-            buffer = ReplayBuffer(case.buffer_size, (case.dim,), device=device)
-            self.draw, self.push = lambda: buffer.draw(num, rng=self.rng), buffer.push
-        self.push(*start)
+            self.buffer.write(torch.arange(case.buffer_size, device=device), *start)
 
     def run(self) -> None:
-        self.draw()
-        self.push(*self.pairs)
+        self.visit()
+
+    def visit(self) -> tuple[Tensor, Tensor]:
+        """What is read before the same rows are written."""
+        if self.side == "reference":
+            chosen = self.plain.rows(self.case.batch_size, self.rng)
+            pairs = self.plain.read(chosen[: self.num_old], self.device)
+            self.plain.write(chosen, *self.pairs)
+            return pairs
+        rows = self.buffer.rows(self.case.batch_size, rng=self.rng)
+        pairs = (self.buffer.x[rows[: self.num_old]], self.buffer.y[rows[: self.num_old]])
+        self.buffer.write(rows, *self.pairs)
+        return pairs
 
     def first(self) -> dict[str, Tensor]:
-        """What is drawn after a push."""
-        self.push(*self.pairs)
-        x, y = self.draw()
+        """What is read the second time, when some of it was written the first time."""
+        self.visit()
+        x, y = self.visit()
         return {"x": x, "y": y}
 
 

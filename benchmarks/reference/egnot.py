@@ -17,28 +17,34 @@ from reference.networks import POTENTIALS
 
 
 class ListBuffer:
-    """The last `size` pairs (x, y), one pair of CPU tensors each.
+    """Up to `size` pairs (x, y), one pair of CPU tensors each, as in the authors' code.
 
-    The oldest pair is replaced where it stands; the authors' code moves the whole list up.
+    Theirs draws with replacement and writes over the oldest pairs, so that a chain may be there
+    twice; here, as in the project, chains go back to where they were (docs/decisions/0006).
     """
 
     def __init__(self, size: int) -> None:
-        self.size, self.position = size, 0
+        self.size = size
         self.items: list[tuple[Tensor, Tensor]] = []
 
-    def push(self, x: Tensor, y: Tensor) -> None:
-        for pair in zip(x.detach().cpu(), y.detach().cpu(), strict=True):
-            if len(self.items) < self.size:
+    def rows(self, n: int, rng: torch.Generator) -> list[int]:
+        """n different places: empty ones first, later random ones."""
+        if len(self.items) < self.size:
+            return [(len(self.items) + i) % self.size for i in range(n)]
+        return torch.randperm(self.size, generator=rng, device=rng.device)[:n].tolist()
+
+    def read(self, rows: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        x, y = zip(*(self.items[row] for row in rows), strict=True)
+        return torch.stack(x).to(device), torch.stack(y).to(device)
+
+    def write(self, rows: list[int], x: Tensor, y: Tensor) -> None:
+        for row, pair in zip(
+            rows, zip(x.detach().cpu(), y.detach().cpu(), strict=True), strict=True
+        ):
+            if row == len(self.items):
                 self.items.append(pair)
             else:
-                self.items[self.position] = pair
-            self.position = (self.position + 1) % self.size
-
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """n pairs with replacement, on the device of `rng`."""
-        rows = torch.randint(len(self.items), (n,), generator=rng, device=rng.device).tolist()
-        x, y = zip(*(self.items[row] for row in rows), strict=True)
-        return torch.stack(x).to(rng.device), torch.stack(y).to(rng.device)
+                self.items[row] = pair
 
 
 class ReferenceEgNOT:
@@ -94,14 +100,18 @@ class ReferenceEgNOT:
     def step(self, problem: EOTProblem, *, rng: torch.Generator) -> None:
         """Chains go on from the buffer, then one ascent step on E g(Y) - E g(chains)."""
         config = self.config
-        x = problem.source.sample(config.batch_size, rng=rng)
+        full = len(self.buffer.items) == config.buffer_size
+        num_old = round(config.buffer_probability * config.batch_size) if full else 0
+        rows = self.buffer.rows(config.batch_size, rng)
+        x = problem.source.sample(config.batch_size - num_old, rng=rng)
         y = self.initial(x, rng)
-        num_old = round(config.buffer_probability * config.batch_size)
-        if self.buffer.items and num_old:
-            old_x, old_y = self.buffer.draw(num_old, rng)
-            x, y = torch.cat((old_x, x[num_old:])), torch.cat((old_y, y[num_old:]))
+        if config.num_warm_up_steps:
+            y = self.langevin(x, y, num_steps=config.num_warm_up_steps, rng=rng)
+        if num_old:
+            old_x, old_y = self.buffer.read(rows[:num_old], x.device)
+            x, y = torch.cat((old_x, x)), torch.cat((old_y, y))
         y = self.langevin(x, y, num_steps=config.num_langevin_steps, rng=rng)
-        self.buffer.push(x, y)
+        self.buffer.write(rows, x, y)
         data = problem.target.sample(config.batch_size, rng=rng)
         g_data = config.potential_scale * self.potential(data)
         g_chains = config.potential_scale * self.potential(y)

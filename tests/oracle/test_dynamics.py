@@ -193,35 +193,36 @@ def numbered(first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, 100 + x
 
 
-def test_the_replay_buffer_writes_over_the_oldest_pairs() -> None:
+def test_the_replay_buffer_fills_its_empty_rows_first() -> None:
     buffer = ReplayBuffer(5, (1,), device=torch.device("cpu"))
-    buffer.push(*numbered(0, 3))
-    assert buffer.filled == 3
-    buffer.push(*numbered(3, 3))  # 0 is overwritten
+    for first in (0, 3):
+        buffer.write(buffer.rows(3, rng=make_rng(0)), *numbered(first, 3))
     assert buffer.filled == 5
-    assert sorted(buffer.x[:, 0].tolist()) == [1, 2, 3, 4, 5]
-    buffer.push(*numbered(6, 3))
-    assert sorted(buffer.x[:, 0].tolist()) == [4, 5, 6, 7, 8]
+    assert sorted(buffer.x[:, 0].tolist()) == [1, 2, 3, 4, 5]  # the sixth is written over 0
     assert torch.equal(buffer.y, 100 + buffer.x)
 
 
-def test_the_replay_buffer_draws_whole_pairs_from_its_filled_part() -> None:
-    buffer = ReplayBuffer(1000, (1,), device=torch.device("cpu"))
-    buffer.push(*numbered(1, 4))
-    x, y = buffer.draw(200, rng=make_rng(0))
-    assert torch.equal(y, 100 + x)
-    assert set(x[:, 0].tolist()) == {1, 2, 3, 4}  # an empty slot would show as 0
+def test_chains_go_back_to_where_they_were_so_none_is_there_twice() -> None:
+    buffer, rng = ReplayBuffer(50, (1,), device=torch.device("cpu")), make_rng(0)
+    buffer.write(torch.arange(50), *numbered(0, 50))
+    for _ in range(20):
+        rows = buffer.rows(30, rng=rng)
+        assert len(rows.unique()) == 30
+        buffer.write(rows, buffer.x[rows], buffer.y[rows] + 1)
+    assert sorted(buffer.x[:, 0].tolist()) == list(range(50))
+    visits = buffer.y - 100 - buffer.x
+    assert int(visits.sum()) == 20 * 30 and int(visits.min()) >= 3  # 12 ± 2.2 each
 
 
 def test_the_replay_buffer_goes_on_after_a_round_trip() -> None:
     device = torch.device("cpu")
     buffer, copy = ReplayBuffer(5, (1,), device=device), ReplayBuffer(5, (1,), device=device)
-    buffer.push(*numbered(0, 4))
+    buffer.write(torch.arange(4), *numbered(0, 4))
     copy.load_state_dict(buffer.state_dict())
     for b in (buffer, copy):
-        b.push(*numbered(4, 3))
+        b.write(b.rows(3, rng=make_rng(0)), *numbered(4, 3))
     assert torch.equal(buffer.x, copy.x) and torch.equal(buffer.y, copy.y)
-    assert (buffer.filled, buffer.position) == (copy.filled, copy.position) == (5, 2)
+    assert buffer.filled == copy.filled == 5
 
 
 def test_persistent_states_do_not_share_memory_with_their_start() -> None:

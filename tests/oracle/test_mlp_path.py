@@ -9,15 +9,24 @@ import torch
 
 from entropic_ot.device import make_rng
 from entropic_ot.dynamics.euler_maruyama import euler_maruyama, noise_scales, time_grid
-from entropic_ot.networks.mlp import MLPDrift, MLPPotential
+from entropic_ot.networks.mlp import (
+    LinearMLPDrift,
+    MLPDrift,
+    MLPPotential,
+    QuadraticMLPPotential,
+)
 from entropic_ot.networks.mlp_path import Grid, mlp_path
 
 DIM, BATCH, STEPS, EPSILON = 3, 7, 5, 0.7
 
 
-def drift_net() -> MLPDrift:
+def drift_net(*, linear: bool = False) -> MLPDrift:
     torch.manual_seed(0)
-    return MLPDrift(DIM, width=16, depth=3)
+    if not linear:
+        return MLPDrift(DIM, width=16, depth=3)
+    net = LinearMLPDrift(DIM, width=16, depth=3)
+    net.linear.data.normal_(0, 0.3)
+    return net
 
 
 def grid(*, endpoint: bool, power: float, noise_last_step: bool) -> Grid:
@@ -38,12 +47,13 @@ def loss_of(final: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
     return (energy * torch.linspace(0.5, 2, BATCH)).sum() + final.pow(3).sum()
 
 
+@pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize("endpoint", [False, True])
 @pytest.mark.parametrize(("power", "noise_last_step"), [(1.0, True), (1.5, False)])
 def test_path_and_gradient_are_those_of_euler_maruyama(
-    endpoint: bool, power: float, noise_last_step: bool
+    linear: bool, endpoint: bool, power: float, noise_last_step: bool
 ) -> None:
-    net, x0 = drift_net(), torch.randn(BATCH, DIM, generator=make_rng(1))
+    net, x0 = drift_net(linear=linear), torch.randn(BATCH, DIM, generator=make_rng(1))
     factor = (lambda t: 1 / (1 - t)) if endpoint else (lambda t: 1.0)
     plain = euler_maruyama(
         lambda t, x: net(t, x) * factor(t),
@@ -65,6 +75,7 @@ def test_path_and_gradient_are_those_of_euler_maruyama(
         grid(endpoint=endpoint, power=power, noise_last_step=noise_last_step),
         rng=make_rng(2),
         dtype=torch.float32,
+        linear=net.linear if isinstance(net, LinearMLPDrift) else None,
         observe=lambda _, x: states.append(x),
     )
     loss_of(final, energy).backward()
@@ -94,10 +105,14 @@ def test_no_graph_is_made_where_no_gradient_is_asked_for() -> None:
     assert not final.requires_grad
 
 
+@pytest.mark.parametrize("quadratic", [False, True])
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_input_gradient_is_that_of_autograd(depth: int) -> None:
+def test_input_gradient_is_that_of_autograd(depth: int, quadratic: bool) -> None:
     torch.manual_seed(0)
-    net = MLPPotential(DIM, width=16, depth=depth)
+    kind = QuadraticMLPPotential if quadratic else MLPPotential
+    net = kind(DIM, width=16, depth=depth)
+    if isinstance(net, QuadraticMLPPotential):
+        net.quadratic.data.normal_()  # not symmetric: its symmetric part counts
     y = torch.randn(BATCH, DIM, generator=make_rng(1), requires_grad=True)
     (expected,) = torch.autograd.grad(net(y).sum(), y)
     found = net.input_gradient(dtype=torch.float32)(y.detach())

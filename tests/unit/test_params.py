@@ -751,7 +751,8 @@ def test_runs_of_a_case_share_one_reference_for_each_epsilon_above_zero(
 def test_a_mixture_has_no_plan_at_epsilon_zero(
     original: dict[str, Any], data: dict[str, Any], tmp_path: Path
 ) -> None:
-    data["experiments"]["mixture"] = copy.deepcopy(original["experiments"]["mixture"])
+    data["experiments"]["mixture"] = original["experiments"]["mixture"] | {"enabled": True}
+    data = copy.deepcopy(data)
     assert "enot-eps1-seed0" in names(resolved(data, tmp_path), "mixture-d16")
     data["experiments"]["mixture"]["methods"]["enot"]["epsilons"] = [0]
     with pytest.raises(ConfigError, match=r"enot\.epsilon: found 0 for the problem mixture"):
@@ -761,7 +762,8 @@ def test_a_mixture_has_no_plan_at_epsilon_zero(
 def test_the_archive_of_a_mixture_is_what_its_runs_depend_on(
     original: dict[str, Any], data: dict[str, Any], tmp_path: Path
 ) -> None:
-    mixture = data["experiments"]["mixture"] = copy.deepcopy(original["experiments"]["mixture"])
+    mixture = copy.deepcopy(original["experiments"]["mixture"]) | {"enabled": True}
+    data["experiments"]["mixture"] = mixture
     assert not [
         r for r in resolved(data, tmp_path).runs if r.case == "mixture-d16" and r.data_files
     ]

@@ -17,28 +17,26 @@ class ReplayBuffer:
         self.x = torch.zeros(size, *shape, device=device)
         self.y = torch.zeros(size, *shape, device=device)
         self.filled = 0
-        self.position = 0
 
-    def draw(self, n: int, *, rng: torch.Generator) -> tuple[Points, Points]:
-        """n stored pairs, drawn with replacement; the buffer must not be empty."""
-        rows = torch.randint(self.filled, (n,), generator=rng, device=rng.device)
-        return self.x[rows], self.y[rows]
+    def rows(self, n: int, *, rng: torch.Generator) -> torch.Tensor:
+        """n different rows [n] to go on with: empty ones as long as there are some, then random."""
+        size = len(self.x)
+        if self.filled < size:
+            return (self.filled + torch.arange(n, device=self.x.device)) % size
+        return torch.randperm(size, generator=rng, device=rng.device)[:n]
 
-    def push(self, x: Points, y: Points) -> None:
-        """Write the pairs over the oldest ones."""
-        rows = (self.position + torch.arange(len(x), device=self.x.device)) % len(self.x)
+    def write(self, rows: torch.Tensor, x: Points, y: Points) -> None:
+        """Put the pairs where they came from: no chain is ever there twice."""
         self.x[rows], self.y[rows] = x.detach(), y.detach()
-        self.position = int((self.position + len(x)) % len(self.x))
-        self.filled = min(self.filled + len(x), len(self.x))
+        self.filled = min(self.filled + len(rows), len(self.x))
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        counters = torch.tensor([self.filled, self.position])
-        return {"x": self.x, "y": self.y, "counters": counters}
+        return {"x": self.x, "y": self.y, "filled": torch.tensor([self.filled])}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self.x.copy_(state["x"])
         self.y.copy_(state["y"])
-        self.filled, self.position = (int(c) for c in state["counters"])
+        self.filled = int(state["filled"][0])
 
 
 class PersistentStates:

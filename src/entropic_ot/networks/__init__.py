@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 
 def build_drift(config: NetworkConfig, shape: tuple[int, ...]) -> nn.Module:
     """The drift network for points of this shape; ConfigError when kind and shape do not fit."""
-    from entropic_ot.networks.mlp import MLPDrift
+    from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift
     from entropic_ot.networks.unet import UNetDrift
 
     check_kind("drift", config, len(shape))
-    if config.kind == "mlp":
-        return MLPDrift(shape[0], width=config.width, depth=config.depth)
+    if len(shape) == 1:
+        vectors = {"mlp": MLPDrift, "quadratic_mlp": LinearMLPDrift}
+        return vectors[config.kind](shape[0], width=config.width, depth=config.depth)
     _check_side(config, shape)
     return UNetDrift(shape, width=config.width, depth=config.depth, patch=config.patch)
 
 
 def build_potential(config: NetworkConfig, shape: tuple[int, ...]) -> nn.Module:
     """The potential network for points of this shape; ConfigError when they do not fit."""
-    from entropic_ot.networks.mlp import MLPPotential
+    from entropic_ot.networks.mlp import MLPPotential, QuadraticMLPPotential
     from entropic_ot.networks.resnet_potential import ConvPotential, ResNetPotential
 
     check_kind("potential", config, len(shape))
-    if config.kind == "mlp":
-        return MLPPotential(shape[0], width=config.width, depth=config.depth)
+    if len(shape) == 1:
+        vectors = {"mlp": MLPPotential, "quadratic_mlp": QuadraticMLPPotential}
+        return vectors[config.kind](shape[0], width=config.width, depth=config.depth)
     _check_side(config, shape)
     kinds = {"resnet": ResNetPotential, "conv": ConvPotential}
     return kinds[config.kind](shape, width=config.width, depth=config.depth, patch=config.patch)

@@ -13,8 +13,9 @@ from entropic_ot.strict import at_least
 class NetworkConfig:
     """One network; which kinds fit where is checked by `networks.build`."""
 
-    kind: Literal["mlp", "unet", "resnet", "conv"]
-    """mlp for vectors; unet (drift) and resnet or conv (potential) for images."""
+    kind: Literal["mlp", "quadratic_mlp", "unet", "resnet", "conv"]
+    """mlp for vectors, quadratic_mlp with a quadratic form (potential) or a linear map of x (drift)
+    added; unet (drift) and resnet or conv (potential) for images."""
     width: int
     """Units of a hidden layer (mlp) or channels at the finest resolution."""
     depth: int
@@ -27,8 +28,8 @@ class NetworkConfig:
 
 
 KINDS: dict[tuple[str, int], tuple[str, ...]] = {
-    ("drift", 1): ("mlp",),
-    ("potential", 1): ("mlp",),
+    ("drift", 1): ("mlp", "quadratic_mlp"),
+    ("potential", 1): ("mlp", "quadratic_mlp"),
     ("drift", 3): ("unet",),
     ("potential", 3): ("resnet", "conv"),
 }

@@ -30,6 +30,16 @@ class MLP(nn.Module):
         return self.last(h).float()
 
 
+NUM_POWERS = 4
+"""1, t, t^2, t^3: the powers of the time in A(t)."""
+
+
+def linear_map(coefficients: torch.Tensor, t: float) -> torch.Tensor:
+    """A(t) = sum_p t^p coefficients_p: [NUM_POWERS, dim, dim] -> [dim, dim]."""
+    powers = torch.tensor([t**p for p in range(len(coefficients))], device=coefficients.device)
+    return torch.einsum("p,pde->de", powers, coefficients)
+
+
 class MLPPotential(nn.Module):
     """g: [batch, dim] -> [batch]."""
 
@@ -76,3 +86,45 @@ class MLPDrift(nn.Module):
 
     def forward(self, t: float, x: Points) -> Points:
         return self.net(torch.cat([x, x.new_full((len(x), 1), t)], dim=1))
+
+
+class QuadraticMLPPotential(MLPPotential):
+    """g(y) = MLP(y) + 1/2 y^T S y with S symmetric, zero at the start.
+
+    The potential of a Gaussian plan is quadratic, so between distributions that are not far from
+    Gaussian the network has little left to learn.
+    """
+
+    def __init__(self, dim: int, *, width: int, depth: int) -> None:
+        super().__init__(dim, width=width, depth=depth)
+        self.quadratic = nn.Parameter(torch.zeros(dim, dim))
+
+    def symmetric(self) -> torch.Tensor:
+        """S [dim, dim]."""
+        return (self.quadratic + self.quadratic.t()) / 2
+
+    def forward(self, y: Points) -> PerPoint:
+        with torch.autocast(y.device.type, enabled=False):
+            form = ((y @ self.symmetric()) * y).sum(1) / 2
+        return super().forward(y) + form
+
+    def input_gradient(self, *, dtype: torch.dtype) -> Callable[[Points], Points]:
+        network = super().input_gradient(dtype=dtype)
+        symmetric = self.symmetric().detach()
+        return lambda y: network(y).addmm_(y, symmetric)
+
+
+class LinearMLPDrift(MLPDrift):
+    """f(t, x) = MLP(t, x) + x A(t), the linear map being zero at the start.
+
+    The companion of QuadraticMLPPotential: the drift of a Gaussian plan is linear in x.
+    """
+
+    def __init__(self, dim: int, *, width: int, depth: int) -> None:
+        super().__init__(dim, width=width, depth=depth)
+        self.linear = nn.Parameter(torch.zeros(NUM_POWERS, dim, dim))
+
+    def forward(self, t: float, x: Points) -> Points:
+        with torch.autocast(x.device.type, enabled=False):
+            mapped = x @ linear_map(self.linear, t)
+        return super().forward(t, x) + mapped

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from entropic_ot.networks.mlp import MLP
+from entropic_ot.networks.mlp import MLP, linear_map
 from entropic_ot.types import PerPoint, Points
 
 
@@ -40,17 +40,18 @@ def mlp_path(
     *,
     rng: torch.Generator,
     dtype: torch.dtype,
+    linear: torch.Tensor | None = None,
     observe: Callable[[int, Points], None] | None = None,
 ) -> tuple[Points, PerPoint]:
     """(X_1 [batch, dim], energy [batch] = 1/2 sum_k |f_k|^2 dt_k), differentiable in the weights.
 
     Hidden layers are computed in `dtype`; state, noise, energy and the first layer in float32. The
     noise is drawn as `euler_maruyama` draws it. There is no gradient with respect to x0.
-    `observe` as there.
+    `observe` as there. `linear` [4, dim, dim] adds x A(t_k) to the network, see `linear_map`.
     """
     parameters = [p for layer in (net.first, *net.hidden, net.last) for p in layer.parameters()]
     keep = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
-    return _MLPPath.apply(x0, grid, rng, dtype, observe, keep, *parameters)  # type: ignore[no-any-return]
+    return _MLPPath.apply(x0, grid, rng, dtype, observe, keep, linear, *parameters)  # type: ignore[no-any-return]
 
 
 class _MLPPath(torch.autograd.Function):
@@ -63,6 +64,7 @@ class _MLPPath(torch.autograd.Function):
         dtype: torch.dtype,
         observe: Callable[[int, Points], None] | None,
         keep: bool,
+        linear: torch.Tensor | None,
         *parameters: torch.Tensor,
     ) -> tuple[Points, PerPoint]:
         weights, biases = parameters[::2], parameters[1::2]
@@ -86,6 +88,8 @@ class _MLPPath(torch.autograd.Function):
                 a = before[layer][row]
                 torch.addmm(cast_biases[layer], h, cast[layer].t(), out=a)
             out = torch.addmm(cast_biases[-1], F.silu(a), cast[-1].t())
+            if linear is not None:
+                out = out.float().addmm_(x, linear_map(linear, grid.times[k]))
             f = torch.mul(out, grid.factors[k], out=drifts[row])
             energy += f.square().sum(1) * (grid.steps[k] / 2)
             x = x + f * grid.steps[k]
@@ -96,22 +100,28 @@ class _MLPPath(torch.autograd.Function):
                 observe(k + 1, x)
         if keep:
             ctx.grid, ctx.cast, ctx.shapes = grid, cast, [p.shape for p in parameters]
-            ctx.save_for_backward(inputs, drifts, weights[0], *before)
+            ctx.save_for_backward(inputs, drifts, weights[0], linear, *before)
         return x, energy
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_final, grad_energy = gradients
-        inputs, drifts, first_weight, *before = ctx.saved_tensors
+        inputs, drifts, first_weight, linear, *before = ctx.saved_tensors
         grid, cast = ctx.grid, ctx.cast
         dim = drifts.shape[2]
-        adjoint = grad_final.clone()
+        grad_linear = None if linear is None else torch.zeros_like(linear)
         sums = [inputs.new_zeros(shape) for shape in ctx.shapes]
         adjoint = grad_final.clone()
         for k in reversed(range(len(grid.times))):
             # dL/df = dt (adjoint + f dL/denergy); the adjoint is dL/dX_{k+1}.
             grad_f = torch.addcmul(adjoint, drifts[k], grad_energy[:, None])
-            delta = grad_f.mul_(grid.steps[k] * grid.factors[k]).to(cast[-1].dtype)
+            grad_out = grad_f.mul_(grid.steps[k] * grid.factors[k])
+            if linear is not None and grad_linear is not None:
+                change = inputs[k, :, :dim].t() @ grad_out
+                for power in range(len(linear)):
+                    grad_linear[power].add_(change, alpha=grid.times[k] ** power)
+                adjoint.addmm_(grad_out, linear_map(linear, grid.times[k]).t())
+            delta = grad_out.to(cast[-1].dtype)
             for layer in reversed(range(len(before))):
                 a = before[layer][k]
                 _accumulate(sums, layer + 1, delta, F.silu(a))
@@ -119,7 +129,7 @@ class _MLPPath(torch.autograd.Function):
             delta = delta.float()
             _accumulate(sums, 0, delta, inputs[k])
             adjoint.addmm_(delta, first_weight[:, :dim])
-        return (None,) * 6 + tuple(sums)
+        return (None,) * 6 + (grad_linear, *sums)
 
 
 def _accumulate(

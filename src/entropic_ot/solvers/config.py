@@ -73,6 +73,8 @@ class EgNOTConfig:
     """Langevin steps of a training step."""
     num_test_langevin_steps: int = 300
     """Langevin steps of a sample, started from x + sqrt(epsilon) noise."""
+    num_warm_up_steps: int = 0
+    """More Langevin steps of each new chain with `chains: replay`, before it joins the others."""
     step_size: float = 0.1
     """eta / epsilon: the Langevin step eta in units of epsilon (eta = step_size * epsilon)."""
     chains: Literal["replay", "persistent"] = "replay"
@@ -95,6 +97,7 @@ class EgNOTConfig:
     def __post_init__(self) -> None:
         at_least(1, self, "num_langevin_steps", "num_test_langevin_steps")
         at_least(1, self, "buffer_size", "batch_size")
+        at_least(0, self, "num_warm_up_steps")
         positive(self, "step_size", "learning_rate")
         share(self, "buffer_probability")
         share_below_one(self, "adam_beta1", "ema_decay")

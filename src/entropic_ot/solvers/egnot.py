@@ -131,16 +131,20 @@ class EgNOT:
 
     def _advance_replay(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:
         config = self.config
-        x = problem.source.sample(config.batch_size, rng=rng)
-        y = self.initial(x, rng=rng)
         if self.chains is None:
             self.chains = ReplayBuffer(config.buffer_size, self.shape, device=self.device)
         assert isinstance(self.chains, ReplayBuffer)
-        num_old = round(config.buffer_probability * config.batch_size)
-        if self.chains.filled and num_old:
-            x[:num_old], y[:num_old] = self.chains.draw(num_old, rng=rng)
+        full = self.chains.filled == config.buffer_size
+        num_old = round(config.buffer_probability * config.batch_size) if full else 0
+        rows = self.chains.rows(config.batch_size, rng=rng)
+        fresh = problem.source.sample(config.batch_size - num_old, rng=rng)
+        start = self.initial(fresh, rng=rng)
+        if config.num_warm_up_steps:
+            start = self.langevin(fresh, start, num_steps=config.num_warm_up_steps, rng=rng)
+        x = torch.cat([self.chains.x[rows[:num_old]], fresh])
+        y = torch.cat([self.chains.y[rows[:num_old]], start])
         y = self.langevin(x, y, num_steps=config.num_langevin_steps, rng=rng)
-        self.chains.push(x, y)
+        self.chains.write(rows, x, y)
         return y
 
     def _advance_persistent(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:

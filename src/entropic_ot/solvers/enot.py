@@ -22,7 +22,7 @@ from entropic_ot.dynamics.euler_maruyama import (
     time_grid,
 )
 from entropic_ot.networks import build_drift, build_potential
-from entropic_ot.networks.mlp import MLPDrift
+from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift
 from entropic_ot.networks.mlp_path import Grid, mlp_path
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.base import (
@@ -101,6 +101,7 @@ class ENOT:
                 self._grid(epsilon),
                 rng=rng,
                 dtype=self.dtype,
+                linear=module.linear if isinstance(module, LinearMLPDrift) else None,
                 observe=watch,
             )
             return SDEPath(states if keep_states else [x0, final], energy)

@@ -208,6 +208,10 @@ def test_the_chain_ends_in_a_tidy_table(project: Any) -> None:
     for row in rows:
         assert np.isfinite(float(row["value"]))
         assert (row["scale"], row["epsilon"], row["seed"], row["dim"]) == ("smoke", "1.0", "3", "2")
+    precisions = {r["method"]: r["precision"] for r in rows}  # what each computes in
+    assert precisions == {m: "float32" for m in ("enot", "egnot")} | {
+        m: "float64" for m in ("sinkhorn", "lightsb")
+    }
     floors = {r["metric"]: r["floor"] for r in rows}
     assert float(floors["bw_uvp_plan"]) > 0 and floors["cost_half_l2"] == ""
 

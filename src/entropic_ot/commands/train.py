@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from entropic_ot.device import choose_device, choose_precision, describe_device
+from entropic_ot.device import choose_device, describe_device
 from entropic_ot.experiments.build import build_benchmark, build_solver
 from entropic_ot.experiments.config import load_run
 from entropic_ot.experiments.fit import fit
@@ -22,12 +22,12 @@ def train(config_path: Path, out: Path, work: Path) -> None:
     """
     config = load_run(config_path)
     device = choose_device(config.compute.device)
-    precision = choose_precision(config.compute.precision, device)
-    label = f"train {config.case} {config.name}"
-    print(f"{label}: {describe_device(device)}, {precision}", file=sys.stderr, flush=True)
     files = data_files(config.problem)
     problem = build_benchmark(config.problem, epsilon=config.epsilon).eot(config.epsilon)
     solver = build_solver(config, problem.source.shape, device=device)
+    device, precision = solver.device, solver.precision  # Sinkhorn and LightSB have their own
+    label = f"train {config.case} {config.name}"
+    print(f"{label}: {describe_device(device)}, {precision}", file=sys.stderr, flush=True)
     mark = fingerprint(config, files, module=__name__, device=device, precision=precision)
     store = RunStore(work, fingerprint=mark)
     with store.locked():

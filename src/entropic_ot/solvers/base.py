@@ -24,6 +24,8 @@ class Solver(Protocol):
 
     device: torch.device
     epsilon: float
+    precision: str
+    """Type of the numbers in which most of the work is done, for the records."""
 
     def step(
         self, problem: EOTProblem, *, rng: torch.Generator, progress: float

@@ -53,6 +53,7 @@ class EgNOT:
         self.config = config or EgNOTConfig()
         self.epsilon, self.device, self.shape = epsilon, torch.device(device), shape
         self.cost = cost or HalfSquaredEuclidean()
+        self.precision: str = precision
         self.autocast = precision == "bfloat16"
         self.dtype = torch.bfloat16 if self.autocast else torch.float32
         with torch.random.fork_rng(devices=[]):
@@ -137,12 +138,13 @@ class EgNOT:
         full = self.chains.filled == config.buffer_size
         num_old = round(config.buffer_probability * config.batch_size) if full else 0
         rows = self.chains.rows(config.batch_size, rng=rng)
-        fresh = problem.source.sample(config.batch_size - num_old, rng=rng)
-        start = self.initial(fresh, rng=rng)
-        if config.num_warm_up_steps:
-            start = self.langevin(fresh, start, num_steps=config.num_warm_up_steps, rng=rng)
-        x = torch.cat([self.chains.x[rows[:num_old]], fresh])
-        y = torch.cat([self.chains.y[rows[:num_old]], start])
+        x, y = self.chains.x[rows[:num_old]], self.chains.y[rows[:num_old]]
+        if num_old < config.batch_size:
+            fresh = problem.source.sample(config.batch_size - num_old, rng=rng)
+            start = self.initial(fresh, rng=rng)
+            if config.num_warm_up_steps:
+                start = self.langevin(fresh, start, num_steps=config.num_warm_up_steps, rng=rng)
+            x, y = torch.cat([x, fresh]), torch.cat([y, start])
         y = self.langevin(x, y, num_steps=config.num_langevin_steps, rng=rng)
         self.chains.write(rows, x, y)
         return y

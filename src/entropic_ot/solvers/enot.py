@@ -36,7 +36,7 @@ from entropic_ot.types import Points
 
 
 class ENOT:
-    """The solver. `shape` is the shape of one point; weights are drawn from `rng`."""
+    """The solver. `shape` is the shape of one point; weights are drawn from `seed`."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class ENOT:
     ) -> None:
         self.config = config or ENOTConfig()
         self.epsilon, self.device = epsilon, torch.device(device)
+        self.precision: str = precision
         self.autocast = precision == "bfloat16"
         self.dtype = torch.bfloat16 if self.autocast else torch.float32
         with torch.random.fork_rng(devices=[]):

@@ -48,7 +48,7 @@ class LightSB:
                 "(a Gaussian mixture is no model of images; use ENOT or EgNOT there)"
             )
         self.config = config or LightSBConfig()
-        self.epsilon, self.device = epsilon, torch.device(device)
+        self.epsilon, self.device, self.precision = epsilon, torch.device(device), "float64"
         mixture = MixturePotential(
             shape[0],
             num_components=self.config.num_components,

@@ -29,6 +29,7 @@ class Sinkhorn:
     ) -> None:
         self.config = config or SinkhornConfig()
         self.epsilon, self.shape, self.device = epsilon, shape, torch.device("cpu")
+        self.precision = "float64"
         self.target = torch.zeros(self.config.num_points, *shape)
         self.potential = torch.zeros(self.config.num_points, dtype=torch.float64)
 

@@ -32,7 +32,11 @@ NOTES = (
     "Bold: the best in its line, where its interval does not overlap that of the next.",
     "†: worse than the paper's value for the same method.",
     "(m): remembered, not read from the paper. Sources: workflow/paper_values.yaml.",
-    "floor: what an exact sampler, or real data, gets with as many points.",
+    "The papers' numbers on gaussian and mixture are of other draws of the same construction.",
+    "floor: what an exact sampler, or real data, gets with as many points; of "
+    "conditional_energy_distance what draws of the reference plan itself get, whose own error "
+    "(that of its number of points) is in every method's value and not in the floor.",
+    "bw_uvp_path: ENOT by its own process at its own times, the others by bridges between pairs.",
     "train s: mean seconds of one training. –: not run, or not known.",
 )
 NOTHING, WORSE = "–", "†"

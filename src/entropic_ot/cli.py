@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
     path(p, "--run", "folder of the finished run")
     path(p, "--out", "samples file to write (.npz)")
-    p = command("reference", "compute the large discrete plan that samples are compared with")
+    p = command("reference", "compute two large discrete plans that samples are compared with")
     path(p, "--config", "results/<scale>/config/<case>/reference-<eps>.json")
     path(p, "--out", "file to write (.npz)")
     p = command("evaluate", "compute the metrics of a run's samples")
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--samples", "its samples file")
     path(p, "--out", "metrics file to write (.json)")
     p.add_argument(
-        "--reference", type=Path, metavar="PATH", help="the plan that `reference` wrote, if needed"
+        "--reference", type=Path, metavar="PATH", help="the plans that `reference` wrote, if needed"
     )
     p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
     path(p, "--out", "folder to write to")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from entropic_ot.commands.classifier import load_trained_classifier
-from entropic_ot.commands.reference import load_plan
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.build import build_benchmark
 from entropic_ot.experiments.config import ColouredMNISTProblem, load_evaluation, load_run
-from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, load_samples
+from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation
 from entropic_ot.experiments.paths import Layout
-from entropic_ot.experiments.store import PROVENANCE, write_json
+from entropic_ot.experiments.reference_plans import load_reference_plans
+from entropic_ot.experiments.store import PROVENANCE, load_arrays, write_json
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE
 
 
@@ -45,7 +45,7 @@ def evaluate(
     needs_classifier = bool(set(settings.metrics) & NEEDS_CLASSIFIER)
     problem = config.problem
     evaluation = Evaluation(
-        samples=load_samples(samples),
+        samples=load_arrays(samples, command="sample"),
         benchmark=benchmark,
         epsilon=config.epsilon,
         settings=settings,
@@ -53,15 +53,15 @@ def evaluate(
         classifier=load_trained_classifier(Layout(config.scale).classifier)
         if needs_classifier
         else None,
-        reference=None if reference is None else load_plan(reference),
+        reference=None if reference is None else load_reference_plans(reference),
     )
     rows = []
     for name in settings.metrics:
         if name in NEEDS_REFERENCE and reference is None:
             if config.epsilon > 0:
                 raise ConfigError(
-                    f"--reference: found none, expected the plan that {name} compares with; "
-                    "`entropic-ot reference` writes it"
+                    f"--reference: found none, expected the plans that {name} compares with; "
+                    "`entropic-ot reference` writes them"
                 )
             print(f"{config.case} {config.name} {name}: left out at epsilon = 0", flush=True)
             continue

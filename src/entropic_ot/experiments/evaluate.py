@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from entropic_ot.device import make_rng
-from entropic_ot.errors import DataError
 from entropic_ot.experiments.build import Benchmark, as_array
 from entropic_ot.experiments.config import EvaluationConfig
 from entropic_ot.experiments.moments import PathMoments, bridge_moments, conditional_moments
+from entropic_ot.experiments.reference_plans import ReferencePlans
 from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples, conditional_bw_uvp
 from entropic_ot.metrics.colour import hue_error
 from entropic_ot.metrics.energy_distance import energy_distance, energy_distance_to_weighted
@@ -21,7 +20,6 @@ from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_sh
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.problems.toy import EightGaussians
-from entropic_ot.solvers.discrete_plan import DiscretePlan
 
 CHUNK = 64
 """Points x whose exact conditional covariances are computed at once."""
@@ -39,7 +37,7 @@ class Evaluation:
     settings: EvaluationConfig
     target_digit: int | None
     classifier: DigitClassifier | None
-    reference: DiscretePlan | None
+    reference: ReferencePlans | None
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.samples[name].astype(np.float32)
@@ -144,15 +142,17 @@ def _energy_distance(e: Evaluation) -> Value:
 
 
 def _conditional_energy_distance(e: Evaluation) -> Value:
-    plan = e.reference
-    assert plan is not None
-    y, rng = e["conditional_y"], make_rng(FLOOR_SEED)
-    weights, support = plan.weights(torch.from_numpy(e["conditional_x"])), as_array(plan.support)
-    drawn = torch.multinomial(weights, y.shape[1], replacement=True, generator=rng)
-    exact = as_array(plan.support[drawn])
+    """The floor: as many draws from another plan, so both plans' own errors are in it."""
+    assert e.reference is not None
+    plan, other = e.reference.plan, e.reference.other
+    x, y = torch.from_numpy(e["conditional_x"]), e["conditional_y"]
+    rows = torch.multinomial(
+        other.weights(x), y.shape[1], replacement=True, generator=make_rng(FLOOR_SEED)
+    )
+    support, weights = as_array(plan.support), plan.weights(x).numpy()
     return Value(
-        energy_distance_to_weighted(y, support, weights.numpy()),
-        energy_distance_to_weighted(exact, support, weights.numpy()),
+        energy_distance_to_weighted(y, support, weights),
+        energy_distance_to_weighted(as_array(other.support[rows]), support, weights),
         y.shape[0] * y.shape[1],
     )
 
@@ -220,20 +220,3 @@ METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
     "share_three": _share_three,
     "hue_error": lambda e: Value(hue_error(e["x"], e["y"]), None, len(e["y"])),
 }
-
-
-def load_samples(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a samples file; DataError when it is missing or damaged."""
-    return load_arrays(path, command="sample")
-
-
-def load_arrays(path: Path, *, command: str) -> dict[str, np.ndarray]:
-    """All arrays of the .npz file that a command wrote."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
-        raise DataError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the arrays that "
-            f"`entropic-ot {command}` writes. Delete it and run the rule again."
-        ) from None

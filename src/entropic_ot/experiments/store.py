@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -106,6 +107,18 @@ def file_sha256(path: Path) -> str:
     """Content hash of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_arrays(path: Path, *, command: str) -> dict[str, np.ndarray]:
+    """All arrays of the .npz file that a command wrote; DataError when missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
+        raise DataError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the arrays that "
+            f"`entropic-ot {command}` writes. Delete it and run the rule again."
+        ) from None
 
 
 class RunStore:

@@ -83,7 +83,7 @@ METRICS: dict[str, Metric] = {
 }
 NEEDS_CLASSIFIER = frozenset({"share_three"})
 NEEDS_REFERENCE = frozenset({"conditional_energy_distance"})
-"""Metrics that compare with a large discrete plan: left out at epsilon = 0, where it is none."""
+"""Metrics that compare with a large discrete plan: left out at epsilon = 0, where there is none."""
 
 
 def check_metrics(names: Iterable[str], problem_kind: str, path: str) -> None:

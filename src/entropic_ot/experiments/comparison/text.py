@@ -34,8 +34,8 @@ NOTES = (
     "(m): remembered, not read from the paper. Sources: workflow/paper_values.yaml.",
     "The papers' numbers on gaussian and mixture are of other draws of the same construction.",
     "floor: what an exact sampler, or real data, gets with as many points; of "
-    "conditional_energy_distance what draws of the reference plan itself get, whose own error "
-    "(that of its number of points) is in every method's value and not in the floor.",
+    "conditional_energy_distance what samples of a second, independent reference plan get: the "
+    "errors of both plans are in it, so an exact sampler gets half of it in the mean.",
     "bw_uvp_path: ENOT by its own process at its own times, the others by bridges between pairs.",
     "train s: mean seconds of one training. –: not run, or not known.",
 )

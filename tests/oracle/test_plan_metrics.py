@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from entropic_ot.device import make_rng
+from entropic_ot.dynamics.euler_maruyama import euler_maruyama, noise_scales, time_grid
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.build import Benchmark, build_benchmark
 from entropic_ot.experiments.config import (
@@ -20,6 +21,8 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, Value
 from entropic_ot.experiments.moments import (
+    EulerSteps,
+    PathMoments,
     RunningMoments,
     conditional_moments,
     interior_times,
@@ -99,22 +102,84 @@ def test_conditional_moments_are_those_of_the_samples_of_each_point(batch_size: 
         np.testing.assert_allclose(covariance[i], np.cov(own.T), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("num_steps", "limit", "steps"),
-    [
-        (10, 10, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
-        (4, 10, [1, 2, 3]),
-        (10, 1, [5]),
-        (50, 4, [10, 20, 30, 40]),
-        (10, 0, []),
-        (1, 10, []),
-    ],
-)
-def test_the_times_are_inside_the_grid_and_spread(
-    num_steps: int, limit: int, steps: list[int]
+def test_the_times_are_inside_the_interval_and_do_not_depend_on_a_grid() -> None:
+    assert interior_times(4) == [0.25, 0.5, 0.75]
+    assert interior_times(2) == [0.5]
+    assert interior_times(0) == []
+
+
+# --- the process between the points of its grid ---------------------------------------------------
+
+
+def scheme_variance(t: float, times: list[float], scales: list[float], slope: float) -> float:
+    """Var X_t from X_0 ~ N(0, 1) of dX = slope X_{t_k} dt + the step's noise, t_k <= t."""
+    variance = 1.0
+    for start, end, scale in zip(times, times[1:], scales, strict=False):
+        length = min(end, t) - start
+        if length <= 0:
+            break
+        share = length / (end - start)
+        variance = (1 + slope * length) ** 2 * variance + share * scale**2
+    return variance
+
+
+@pytest.mark.parametrize("noise_last_step", [True, False])
+@pytest.mark.parametrize("slope", [0.0, -1.5, 2.0])
+@pytest.mark.parametrize(("num_steps", "power"), [(1, 1.0), (3, 1.5), (8, 1.0)])
+def test_between_grid_points_the_euler_scheme_has_its_exact_variance(
+    num_steps: int, power: float, slope: float, noise_last_step: bool
 ) -> None:
-    times = [k / num_steps for k in range(num_steps + 1)]
-    assert interior_times(times, limit) == {k: k / num_steps for k in steps}
+    """Without drift: 1 + epsilon t. The times lie inside steps of different lengths."""
+    epsilon, n = 0.8, 20_000
+    times = time_grid(num_steps, power=power)
+    scales = noise_scales(times, epsilon=epsilon, noise_last_step=noise_last_step)
+    moments = PathMoments(interior_times(7))
+    x0 = torch.randn(n, 3, generator=make_rng(0))
+    steps = EulerSteps(moments, times, scales, rng=make_rng(1))
+    euler_maruyama(
+        lambda t, x: slope * x,
+        x0,
+        epsilon=epsilon,
+        num_steps=num_steps,
+        power=power,
+        noise_last_step=noise_last_step,
+        rng=make_rng(2),
+        observe=steps.from_start(x0),
+    )
+    found = moments.arrays()["path_covariance"]
+    for t, covariance in zip(moments.times, found, strict=True):
+        expected = scheme_variance(t, times, scales, slope)
+        if slope == 0 and noise_last_step:
+            assert expected == pytest.approx(1 + epsilon * t)
+        # Three coordinates of 20 000 draws: the mean variance is known to 0.6 %.
+        assert np.trace(covariance) / 3 == pytest.approx(expected, rel=0.025)
+
+
+def test_at_the_points_of_the_grid_the_states_themselves_count() -> None:
+    times = time_grid(4)
+    scales = noise_scales(times, epsilon=1.0)
+    moments, seen = PathMoments(interior_times(4)), []
+    x0 = torch.randn(50, 2, generator=make_rng(0))
+    watch = EulerSteps(moments, times, scales, rng=make_rng(1)).from_start(x0)
+
+    def observe(step: int, x: Points) -> None:
+        seen.append(x)
+        watch(step, x)
+
+    euler_maruyama(lambda t, x: -x, x0, epsilon=1.0, num_steps=4, rng=make_rng(2), observe=observe)
+    for mean, covariance, x in zip(*list(moments.arrays().values())[1:], seen, strict=False):
+        np.testing.assert_allclose(mean, x.mean(0), atol=1e-6)
+        np.testing.assert_allclose(covariance, np.cov(x.double().T), atol=1e-6)
+
+
+def test_all_methods_are_measured_at_the_same_times() -> None:
+    benchmark = build_benchmark(GAUSSIAN, epsilon=EPSILON)
+    assert isinstance(benchmark.plan, GaussianPlan)
+    solvers: tuple[Any, ...] = (enot(1.0, benchmark.plan, num_steps=1), Exact(benchmark.plan))
+    for solver in solvers:
+        arrays = draw_samples(solver, benchmark, SETTINGS, epsilon=EPSILON, label="test")
+        np.testing.assert_allclose(arrays["path_moment_t"], np.arange(1, 10) / 10, rtol=1e-6)
+        assert np.isfinite(arrays["path_covariance"]).all()
 
 
 # --- cBW-UVP --------------------------------------------------------------------------------------
@@ -209,9 +274,9 @@ def test_the_exact_plan_gets_the_floor_of_bw_uvp_target_of_a_mixture() -> None:
     assert shifted.value == pytest.approx(100 * (3 * 0.5**2 / 2) / (total / 2), rel=0.2)
 
 
-def enot(factor: float, plan: GaussianPlan) -> ExactENOT:
+def enot(factor: float, plan: GaussianPlan, num_steps: int = 40) -> ExactENOT:
     # With this form the drift is asked of `velocity`, which ExactENOT replaces.
-    settings = ENOTConfig(num_euler_steps=40, drift_form="bounded_endpoint")
+    settings = ENOTConfig(num_euler_steps=num_steps, drift_form="bounded_endpoint")
     solver = ExactENOT((3,), settings, epsilon=EPSILON, seed=0)
     solver.plan, solver.factor = plan, factor
     return solver
@@ -288,11 +353,9 @@ def test_moments_of_images_are_refused() -> None:
         draw_samples(solver, benchmark, SETTINGS, epsilon=EPSILON, label="test")
 
 
-def test_a_path_of_one_step_has_no_times_inside() -> None:
-    benchmark = build_benchmark(GAUSSIAN, epsilon=EPSILON)
-    solver = ENOT((3,), ENOTConfig(num_euler_steps=1), epsilon=EPSILON, seed=0)
-    with pytest.raises(ConfigError, match="num_path_times: found 10 with num_euler_steps = 1"):
-        draw_samples(solver, benchmark, SETTINGS, epsilon=EPSILON, label="test")
+def test_one_path_time_is_refused_because_none_is_inside() -> None:
+    with pytest.raises(ConfigError, match=r"num_path_times: found 1, expected 0 or .* >= 2"):
+        dataclasses.replace(SETTINGS, num_path_times=1)
 
 
 def test_the_gaussians_of_these_tests_are_no_multiples_of_each_other() -> None:

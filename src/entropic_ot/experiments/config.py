@@ -32,8 +32,8 @@ SOLVER_CONFIGS: dict[str, type] = {
     "sinkhorn": SinkhornConfig,
     "lightsb": LightSBConfig,
 }
-NEEDED_COUNTS = {"cbw_uvp": "num_conditional_moments", "bw_uvp_path": "num_path_times"}
-"""metric -> the count of EvaluationConfig that must not be 0 for it."""
+NEEDED_COUNTS = {"cbw_uvp": ("num_conditional_moments", 1), "bw_uvp_path": ("num_path_times", 2)}
+"""metric -> the count of EvaluationConfig that must not be 0 for it, and the least it can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,8 +230,8 @@ class EvaluationConfig:
     num_per_moment: int
     """Samples behind each of these means and covariances."""
     num_path_times: int
-    """Most times inside (0, 1) at which mean and covariance of X_t over all sampled pairs are kept
-    (vectors); 0: none."""
+    """Mean and covariance of X_t over all sampled pairs are kept at t = j / num_path_times,
+    0 < j < num_path_times (vectors); 0: none."""
     num_paths: int
     """Trajectories kept (ENOT; bridges of sampled pairs for the other methods)."""
     batch_size: int
@@ -246,16 +246,21 @@ class EvaluationConfig:
         at_least(2, self, "num_samples", "num_per_source", "num_per_moment")
         at_least(1, self, "num_conditional", "num_paths", "batch_size")
         at_least(0, self, "seed", "num_conditional_moments", "num_path_times")
+        if self.num_path_times == 1:
+            raise ConfigError(
+                "num_path_times: found 1, expected 0 or an integer >= 2: the times are "
+                "j / num_path_times inside (0, 1), and 1 has none"
+            )
         if not self.metrics:
             raise ConfigError("metrics: found an empty list, expected at least one metric")
         for name in self.metrics:
             if self.metrics.count(name) > 1:
                 raise ConfigError(f"metrics: {name!r} stands twice; keep one of them")
-        for name, key in NEEDED_COUNTS.items():
+        for name, (key, least) in NEEDED_COUNTS.items():
             if name in self.metrics and getattr(self, key) == 0:
                 raise ConfigError(
-                    f"{key}: found 0, expected an integer >= 1, because metrics asks for {name}. "
-                    f"Raise it, or take {name} out of metrics."
+                    f"{key}: found 0, expected an integer >= {least}, because metrics asks for "
+                    f"{name}. Raise it, or take {name} out of metrics."
                 )
 
 

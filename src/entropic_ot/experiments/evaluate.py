@@ -80,7 +80,7 @@ def _bw_uvp_path(e: Evaluation) -> Value:
     plan = e.benchmark.plan
     assert isinstance(plan, GaussianPlan)
     n, rng = len(e["x"]), make_rng(FLOOR_SEED)
-    moments = PathMoments({k: float(t) for k, t in enumerate(e["path_moment_t"])})
+    moments = PathMoments([float(t) for t in e["path_moment_t"]])
     x = e.benchmark.test_source.sample(n, rng=rng)
     y = plan.sample_conditional(x, rng=rng)
     bridge_moments(x, y, moments, epsilon=e.epsilon, batch_size=e.settings.batch_size, rng=rng)

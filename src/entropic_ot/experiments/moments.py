@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -79,35 +79,86 @@ def conditional_moments(
 
 
 class PathMoments:
-    """Moments of X_t at chosen times, from states that come by one at a time.
+    """Moments of X_t at chosen times, from states that are seen once and not kept."""
 
-    `observe` is given (number of the step, state) and keeps none of the states.
-    """
-
-    def __init__(self, times: dict[int, float]) -> None:
-        self.times = times
-        self.moments = {step: RunningMoments() for step in times}
-
-    def observe(self, step: int, x: Points) -> None:
-        if step in self.moments:
-            self.moments[step].update(x)
+    def __init__(self, times: Sequence[float]) -> None:
+        self.times = list(times)
+        self.moments = [RunningMoments() for _ in self.times]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """path_moment_t [T], path_mean [T, D], path_covariance [T, D, D]."""
-        moments = [self.moments[step] for step in self.times]
+        mean = torch.stack([m.mean for m in self.moments])
+        covariance = torch.stack([m.covariance for m in self.moments])
         return {
-            "path_moment_t": np.array(list(self.times.values()), dtype=np.float32),
-            "path_mean": torch.stack([m.mean for m in moments]).float().cpu().numpy(),
-            "path_covariance": torch.stack([m.covariance for m in moments]).float().cpu().numpy(),
+            "path_moment_t": np.array(self.times, dtype=np.float32),
+            "path_mean": mean.float().cpu().numpy(),
+            "path_covariance": covariance.float().cpu().numpy(),
         }
 
+    def add_bridges(
+        self,
+        first: Points,
+        last: Points,
+        *,
+        between: tuple[float, float],
+        noise: float,
+        rng: torch.Generator,
+    ) -> None:
+        """Brownian bridges from rows of `first` to rows of `last`, at the times start < t <= end.
 
-def interior_times(times: Sequence[float], limit: int) -> dict[int, float]:
-    """Step -> time of up to `limit` of the grid points inside (0, 1), evenly spread by step."""
-    num_steps = len(times) - 1
-    count = min(limit, num_steps - 1)
-    steps = np.linspace(0, num_steps, count + 2).round().astype(int)[1:-1]
-    return {int(step): times[int(step)] for step in steps}
+        At s = (t - start) / (end - start): (1 - s) first + s last + noise sqrt(s (1 - s)) xi, with
+        `noise` the standard deviation that the whole step adds. Only the law at each t counts, so
+        the xi of different t are independent.
+        """
+        start, end = between
+        for t, moments in zip(self.times, self.moments, strict=True):
+            if start < t <= end:
+                s = (t - start) / (end - start)
+                x = (1 - s) * first + s * last
+                if spread := noise * (s * (1 - s)) ** 0.5:
+                    x = x + spread * torch.randn(first.shape, generator=rng, device=first.device)
+                moments.update(x)
+
+
+def interior_times(num: int) -> list[float]:
+    """j / num for 0 < j < num."""
+    return [j / num for j in range(1, num)]
+
+
+class EulerSteps:
+    """Shows the continuous-time Euler scheme of a solver's paths to a PathMoments.
+
+    Between two grid points the scheme with its drift frozen, dX = f(t_k, X_k) dt + noise, is given
+    X_k and X_{k+1} a Brownian bridge with the variance of the step's noise: exact in law.
+    """
+
+    def __init__(
+        self,
+        moments: PathMoments,
+        times: Sequence[float],
+        noise_scales: Sequence[float],
+        *,
+        rng: torch.Generator,
+    ) -> None:
+        self.moments, self.times, self.noise_scales = moments, times, noise_scales
+        self.rng = rng
+
+    def from_start(self, x0: Points) -> Callable[[int, Points], None]:
+        """An observer of (k, X_k), k = 1, 2, ..., for one batch of paths from x0."""
+        state = x0
+
+        def observe(step: int, x: Points) -> None:
+            nonlocal state
+            self.moments.add_bridges(
+                state,
+                x,
+                between=(self.times[step - 1], self.times[step]),
+                noise=self.noise_scales[step - 1],
+                rng=self.rng,
+            )
+            state = x
+
+        return observe
 
 
 def bridge_moments(
@@ -119,13 +170,6 @@ def bridge_moments(
     batch_size: int,
     rng: torch.Generator,
 ) -> None:
-    """Observe the Brownian bridges of variance epsilon from rows of x to rows of y.
-
-    X_t = (1 - t) x + t y + sqrt(epsilon t (1 - t)) noise: only the law at each t counts, so the
-    noises of different t are independent.
-    """
+    """Add the Brownian bridges of variance epsilon from rows of x to rows of y."""
     for first, last in zip(x.split(batch_size), y.split(batch_size), strict=True):
-        for step, t in moments.times.items():
-            noise = torch.randn(first.shape, generator=rng, device=first.device)
-            spread = (epsilon * t * (1 - t)) ** 0.5
-            moments.observe(step, (1 - t) * first + t * last + spread * noise)
+        moments.add_bridges(first, last, between=(0.0, 1.0), noise=epsilon**0.5, rng=rng)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
 
 import numpy as np
 import torch
 
 from entropic_ot.device import make_rng
-from entropic_ot.dynamics.euler_maruyama import time_grid
+from entropic_ot.dynamics.euler_maruyama import noise_scales, time_grid
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.build import Benchmark, as_array
 from entropic_ot.experiments.config import EvaluationConfig
 from entropic_ot.experiments.moments import (
+    EulerSteps,
     PathMoments,
     Sampler,
     bridge_moments,
@@ -69,9 +69,10 @@ def draw_samples(
     path [T + 1, p, *dim] at the times path_t [T + 1]: the learned SDE from the first p test
     points (ENOT), or the Brownian bridge between the first p sampled pairs (other methods).
     With `num_path_times`: mean path_mean [T', D] and covariance path_covariance [T', D, D] of X_t
-    at the times path_moment_t [T'], over all n pairs: states of the SDE that drew y (ENOT), or
-    bridges between x and y. With `num_conditional_moments`: conditional_mean [m', D] and
-    conditional_covariance [m', D, D] of y given each row of conditional_moment_x [m', D].
+    at the times path_moment_t [T'] = j / num_path_times, 0 < j < num_path_times, over all n pairs:
+    of the process that drew y (ENOT), or of bridges between x and y.
+    With `num_conditional_moments`: conditional_mean [m', D] and conditional_covariance [m', D, D]
+    of y given each row of conditional_moment_x [m', D].
     For a mixture: the exact plan's component means conditional_mode_means [m, K, D] and weights
     conditional_mode_weights [m, K] given each row of conditional_x.
     """
@@ -85,10 +86,8 @@ def draw_samples(
     rng = make_rng(config.seed, solver.device)
     x = test_points(benchmark.test_source, config.num_samples, rng=rng)
     target = test_points(benchmark.test_target, config.num_samples, rng=rng)
-    path_moments = _path_moments(solver, config)
-    sample = solver.sample
-    if isinstance(solver, ENOT):
-        sample = partial(solver.sample, observe=path_moments.observe)
+    path_moments = PathMoments(interior_times(config.num_path_times))
+    sample = _observed(solver, path_moments, config)
     y = sample_all(sample, x, rng=rng, batch_size=config.batch_size, label=f"{label} plan")
     few = x[: config.num_conditional]
     repeated = few.repeat_interleave(config.num_per_source, dim=0)
@@ -124,14 +123,20 @@ def draw_samples(
     return out
 
 
-def _path_moments(solver: Solver, config: EvaluationConfig) -> PathMoments:
-    times = solver.times if isinstance(solver, ENOT) else time_grid(NUM_BRIDGE_STEPS)
-    if config.num_path_times and len(times) < 3:
-        raise ConfigError(
-            f"evaluation.num_path_times: found {config.num_path_times} with num_euler_steps = "
-            f"{len(times) - 1}, expected 0: a path of one step has no time inside (0, 1)"
-        )
-    return PathMoments(interior_times(times, config.num_path_times))
+def _observed(solver: Solver, moments: PathMoments, config: EvaluationConfig) -> Sampler:
+    """`sample`; that of ENOT adds the states of its process to the moments."""
+    if not isinstance(solver, ENOT) or not config.num_path_times:
+        return solver.sample
+    scales = noise_scales(
+        solver.times, epsilon=solver.epsilon, noise_last_step=solver.config.noise_last_step
+    )
+    rng = make_rng(config.seed + PATH_SEED, solver.device)
+    steps = EulerSteps(moments, solver.times, scales, rng=rng)
+
+    def sample(x: Points, *, rng: torch.Generator) -> Points:
+        return solver.sample(x, rng=rng, observe=steps.from_start(x.to(solver.device)))
+
+    return sample
 
 
 def _conditional_moments(

@@ -36,7 +36,7 @@ NOTES = (
     "floor: what an exact sampler, or real data, gets with as many points; of "
     "conditional_energy_distance what samples of a second, independent reference plan get: the "
     "errors of both plans are in it, so an exact sampler gets half of it in the mean.",
-    "bw_uvp_path: ENOT by its own process at its own times, the others by bridges between pairs.",
+    "bw_uvp_path: ENOT by its own process, the others by bridges between pairs, at the same times.",
     "train s: mean seconds of one training. –: not run, or not known.",
 )
 NOTHING, WORSE = "–", "†"

@@ -47,6 +47,7 @@ def comparison_figure(tables: Sequence[Comparison]) -> Figure:
 def comparison_panel(ax: Axes, table: Comparison) -> None:
     """A marker per line and method, dashes for the floor, a bar in the colour for the paper's.
 
+    The bar is dotted where the paper's number is of another draw of the problem.
     Lines that nothing was run for, peers that are not run here and values that are not finite are
     left out. The axis is logarithmic where everything on it is positive.
     """
@@ -96,7 +97,10 @@ def _draw_entry(ax: Axes, at: float, half: float, line: Line, method: str) -> li
         drawn += [entry.measured.mean + half_width] if has_interval else []
     if entry is not None and entry.paper is not None:
         value = entry.paper.value
-        ax.hlines(value, at - half, at + half, colors=style.colour, lw=1.8, zorder=2, label="paper")
+        ax.hlines(
+            value, at - half, at + half, colors=style.colour, lw=1.8, zorder=2, label="paper",
+            linestyles="-" if entry.paper.same_problem else ":",
+        )  # fmt: skip
         drawn.append(value)
     return drawn
 

@@ -57,6 +57,7 @@ def paper(method: str, value: float, **changed: object) -> PaperValue:
         value=value,
         interval=None,
         remembered=True,
+        same_problem=True,
         paper="enot",
         place=None,
         train_seconds=None,
@@ -176,6 +177,20 @@ def test_worse_than_the_paper(
         (line,) = only(compare(rows, published)).lines
         marks.append(line.entries["enot"].is_worse_than_paper)
     assert tuple(marks) == expected
+
+
+def test_a_number_of_another_draw_of_the_problem_is_never_worse_or_better() -> None:
+    rows = [row("enot", 0.06)]
+    (same,) = compare(rows, [paper("enot", 0.05)])
+    (other,) = compare(rows, [paper("enot", 0.05, same_problem=False)])
+    assert same.lines[0].entries["enot"].is_worse_than_paper
+    assert not other.lines[0].entries["enot"].is_worse_than_paper
+    text = as_markdown([other]).partition("\n\n- ")[0]  # without the notes
+    assert "ENOT 0.05 (m) ‡ | 0.06 (1 seed) |" in text and "†" not in text
+    assert "ENOT 0.05 (m) | 0.06 (1 seed) † |" in as_markdown([same])
+    assert r"ENOT 0.05 (m) $\ddagger$" in as_latex([other])
+    (line,) = csv.DictReader(io.StringIO(as_csv([other])))
+    assert line["paper_mark"] == "(m) ‡"
 
 
 def msci_rows() -> list[MetricRow]:

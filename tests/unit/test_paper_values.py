@@ -26,6 +26,7 @@ def good() -> dict[str, Any]:
         "value": 0.012,
         "interval": None,
         "remembered": True,
+        "same_problem": False,
         "paper": "enot",
         "place": None,
         "train_seconds": None,
@@ -42,9 +43,9 @@ def write(folder: Path, data: dict[str, Any]) -> Path:
 
 def test_a_good_file_is_read(tmp_path: Path) -> None:
     (value,) = load_paper_values(write(tmp_path, good()))
-    assert (value.epsilon, value.value, value.mark) == (1.0, 0.012, "(m)")
+    assert (value.epsilon, value.value, value.mark) == (1.0, 0.012, "(m) ‡")
     read = good()
-    read["values"][0]["remembered"] = False
+    read["values"][0] |= {"remembered": False, "same_problem": True}
     assert load_paper_values(write(tmp_path, read))[0].mark == ""
 
 
@@ -53,6 +54,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     [
         (lambda v: v.update(remembred=True), r"values\[0\]\.remembred: unknown key; did you mean"),
         (lambda v: v.pop("remembered"), r"values\[0\]\.remembered: missing, expected true or"),
+        (lambda v: v.pop("same_problem"), r"values\[0\]\.same_problem: missing, expected true or"),
         (lambda v: v.update(value="0.012"), r"values\[0\]\.value: found '0\.012', expected a num"),
         (lambda v: v.update(dim=2.5), r"values\[0\]\.dim: found 2\.5, expected an integer"),
         (lambda v: v.update(dim=0), r"values\[0\]\.dim: found 0, expected an integer >= 1"),
@@ -101,3 +103,4 @@ def test_the_numbers_of_the_repository() -> None:
     assert found["msci", "egnot", 100] == (2.32, 0.15)
     assert found["mixture", "lightsb", 128] == (0.62, None)
     assert {v.epsilon for v in values if v.experiment == "msci"} == {0.1}
+    assert {v.experiment for v in values if v.same_problem} == {"msci"}, "the others are drawn"

@@ -28,8 +28,8 @@ ROW = MetricRow(
 )  # fmt: skip
 PAPER = PaperValue(
     experiment="gaussian", variant=None, dim=2, epsilon=1.0, method="enot", metric="bw_uvp_plan",
-    value=0.05, interval=None, remembered=True, paper="enot", place=None, train_seconds=None,
-    device=None,
+    value=0.05, interval=None, remembered=True, same_problem=True, paper="enot", place=None,
+    train_seconds=None, device=None,
 )  # fmt: skip
 
 
@@ -84,6 +84,19 @@ def test_a_panel_has_means_intervals_floors_and_published_numbers(ax: Axes) -> N
     assert low < 0.02 and high > 0.15 + 0.6353, "floor and interval are within the panel"
     assert high < 6.77, "peers that are not run here do not stretch the axis"
     assert "lower is better" in ax.get_title()
+
+
+def test_a_number_of_another_draw_of_the_problem_is_dotted(ax: Axes) -> None:
+    (table,) = compare([row(), row(method="egnot")], [paper(), paper(method="egnot", value=0.3)])
+    (other,) = compare([row()], [paper(same_problem=False)])
+    plotting_comparison.comparison_panel(ax, table)
+    solid = [c.get_linestyle() for c in ax.collections if c.get_label() == "paper"]
+    ax.clear()
+    plotting_comparison.comparison_panel(ax, other)
+    (dotted,) = [c.get_linestyle() for c in ax.collections if c.get_label() == "paper"]
+    assert [dashes for ((_, dashes),) in solid] == [None, None]  # type: ignore[misc]
+    ((_, dashes),) = dotted  # type: ignore[misc]
+    assert dashes is not None
 
 
 def test_negative_values_have_a_linear_axis_and_nan_is_left_out(ax: Axes) -> None:

@@ -35,9 +35,10 @@ compared = comparison.compare(figure_data.read_metrics(metrics), published)
 # **How to read it.** One panel per experiment and metric that has a better direction. Markers: the
 # mean over seeds, with its 95 % interval where there are several seeds. Dashes: what an exact
 # sampler, or real data, gets with as many points. Bars in a method's colour: the number published
-# for that method; those remembered and not read from the paper are marked (m) in the tables. Peers
-# that are not run here stand in the tables only. The axis is logarithmic unless a value is
-# negative, which an unbiased estimate near zero can be.
+# for that method, dotted where it is of another draw of the problem's random parameters (‡ in the
+# tables) and so cannot be better or worse than ours; those remembered and not read from the paper
+# are marked (m) in the tables. Peers that are not run here stand in the tables only. The axis is
+# logarithmic unless a value is negative, which an unbiased estimate near zero can be.
 
 # %%
 Image(plotting.save(plotting_comparison.comparison_figure(compared), out), width=1000)

@@ -37,7 +37,7 @@ class Entry:
     is_best: bool = False
     """Best of the line, and its interval does not overlap that of the next."""
     is_worse_than_paper: bool = False
-    """Our mean is on the wrong side of the number published for the same method."""
+    """Our mean is on the wrong side of the number published for this method on this problem."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,7 @@ def _judged(entries: dict[str, Entry], lower_is_better: bool | None) -> dict[str
             is_best=method == best,
             is_worse_than_paper=entry.measured is not None
             and entry.paper is not None
+            and entry.paper.same_problem
             and not sign * entry.measured.mean <= sign * entry.paper.value,
         )
         for method, entry in entries.items()

@@ -46,6 +46,9 @@ class PaperValue:
     """Printed half-width of a 95 % interval; null: none printed."""
     remembered: bool
     """true: remembered, not read from the paper; tables print it with the mark (m)."""
+    same_problem: bool
+    """Whether it is of the very problem that is run here. false: of another draw of its random
+    parameters; tables print the mark ‡ and call ours neither better nor worse."""
     paper: str
     """Key below `papers`: where it was published."""
     place: str | None
@@ -67,8 +70,8 @@ class PaperValue:
 
     @property
     def mark(self) -> str:
-        """(m) for a remembered number, else nothing."""
-        return "(m)" if self.remembered else ""
+        """(m) for a remembered number, ‡ for one of another draw of the problem."""
+        return " ".join(["(m)"] * self.remembered + ["‡"] * (not self.same_problem))
 
     @property
     def key(self) -> tuple[str, str | None, int, float, str, str]:

@@ -30,9 +30,10 @@ NOTES = (
     "±: half of the 95 % interval of the mean over training seeds (Student's t); a single seed has "
     "no interval.",
     "Bold: the best in its line, where its interval does not overlap that of the next.",
-    "†: worse than the paper's value for the same method.",
+    "†: worse than the paper's value for the same method on the same problem.",
+    "‡: of another draw of the problem's random parameters (covariances, mixtures) by the same "
+    "construction. It stands there for scale: ours is judged neither better nor worse than it.",
     "(m): remembered, not read from the paper. Sources: workflow/paper_values.yaml.",
-    "The papers' numbers on gaussian and mixture are of other draws of the same construction.",
     "floor: what an exact sampler, or real data, gets with as many points; of "
     "conditional_energy_distance what samples of a second, independent reference plan get: the "
     "errors of both plans are in it, so an exact sampler gets half of it in the mean.",
@@ -169,6 +170,7 @@ _LATEX = {
     "½": r"$\frac12$",
     "–": "--",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
 }
 
 

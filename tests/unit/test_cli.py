@@ -214,6 +214,9 @@ def test_the_chain_ends_in_a_tidy_table(project: Any) -> None:
     }
     floors = {r["metric"]: r["floor"] for r in rows}
     assert float(floors["bw_uvp_plan"]) > 0 and floors["cost_half_l2"] == ""
+    spreads = {r["metric"]: r["floor_std"] for r in rows}
+    assert (floors["energy_distance"], spreads["bw_uvp_plan"]) == ("0.0", "")
+    assert float(spreads["energy_distance"]) > 0
 
 
 def test_the_other_tables_say_the_same(project: Any) -> None:

@@ -38,6 +38,7 @@ def row(method: str, value: float, seed: int = 0, **changed: object) -> MetricRo
         metric="bw_uvp_plan",
         value=value,
         floor=0.02,
+        floor_std=None,
         train_seconds=20.0 + 2 * seed,
         device="CPU, 1 threads",
         commit="0123456789abcdef",
@@ -368,6 +369,18 @@ def test_csv_is_tidy() -> None:
     assert (peer["mean"], peer["num_seeds"], peer["paper_value"]) == ("", "", "0.05")
     assert peer["paper_mark"] == ""
     assert sinkhorn["variant"] == "d16" and msci["experiment"] == "msci"
+
+
+def test_a_floor_is_printed_with_its_spread() -> None:
+    rows = [row("enot", 1.0, floor=0.0, floor_std=0.004), row("egnot", 1.0, floor=0.0)]
+    rows += [row("sinkhorn", 1.0, floor=0.0, floor_std=0.006)]
+    tables = compare(rows, [])
+    assert "| 0 ± 0.005 |" in as_markdown(tables)
+    assert r"& 0 $\pm$ 0.005 &" in as_latex(tables)
+    spreads = {
+        line["method"]: line["floor_std"] for line in csv.DictReader(io.StringIO(as_csv(tables)))
+    }
+    assert spreads == {"enot": "0.004", "egnot": "", "sinkhorn": "0.006"}
 
 
 def test_a_mean_of_zero_is_no_missing_value() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,7 +237,8 @@ def test_estimates_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     two = figure_data.estimate(rows, "bw_uvp_plan", case="gaussian-d3", method="enot", epsilon=1.0)
     assert two is not None
     # Values 1 and 2: standard error 1/2, Student's t with one degree of freedom 12.706.
-    assert (two.value, two.num_seeds, two.floor) == (1.5, 2, 0.5)
+    assert (two.value, two.over_seeds.num_seeds, two.floor) == (1.5, 2, 0.5)
+    assert two.floor_std is None
     assert two.half_width == pytest.approx(12.706 / 2, rel=1e-4)
     assert str(two) == "1.5 ± 6.4"
     one = figure_data.estimate(rows, "hue_error", case="gaussian-d3", method="enot", epsilon=0.0)
@@ -261,10 +263,18 @@ def test_comparison_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ["", "EgNOT", "1", "0.5", "12"],
     ]
     assert starts == [0, 1]
-    assert [row[2].bold for row in cells] == [False, False, True]
+    assert not any(row[2].bold for row in cells)  # EgNOT has one seed: nothing is clear
+    apart = [
+        dataclasses.replace(row, value=value, seed=seed, floor=0.5, floor_std=0.25)
+        for row, values in ((rows[0], (7.0, 7.1, 7.2)), (rows[-1], (1.0, 1.1, 1.2)))
+        for seed, value in enumerate(values)
+    ]
+    apart = [dataclasses.replace(row, metric="bw_uvp_plan", epsilon=1.0) for row in apart]
+    cells, _ = figure_data.comparison_table(apart, ["bw_uvp_plan"], runs, case="gaussian-d3")
+    assert [row[2].bold for row in cells] == [False, True]
     lines = figure_data.as_markdown(["a\nb", "c", "d", "e", "f"], cells).splitlines()
     assert lines[0] == "| a b | c | d | e | f |"
-    assert lines[-1] == "|  | EgNOT | **1** | 0.5 | 12 |"
+    assert lines[-1] == "|  | EgNOT | **1.10 ± 0.25** | 0.5 ± 0.25 | 12 |"
     assert figure_data.comparison_table([], ["bw_uvp_plan"], runs, case="gaussian-d3")[0] == []
 
 

@@ -23,8 +23,8 @@ from entropic_ot.plotting import METHODS
 REPOSITORY = Path(__file__).parents[2]
 ROW = MetricRow(
     experiment="gaussian", variant="d2", method="enot", epsilon=1.0, dim=2, seed=0,
-    metric="bw_uvp_plan", value=0.1, floor=0.02, train_seconds=1.0, device="CPU", commit=None,
-    dirty=False,
+    metric="bw_uvp_plan", value=0.1, floor=0.02, floor_std=None, train_seconds=1.0,
+    device="CPU", commit=None, dirty=False,
 )  # fmt: skip
 PAPER = PaperValue(
     experiment="gaussian", variant=None, dim=2, epsilon=1.0, method="enot", metric="bw_uvp_plan",

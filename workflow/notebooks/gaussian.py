@@ -45,8 +45,9 @@ axes = figure.subplots(
 # fits the samples and the true one, in percent of half the true variance: for the pairs (x, y),
 # which live in 2D dimensions (*plan*), and for y alone (*target*). 0 is perfect, but no finite
 # sample gets there: the dashes, *floor* in the table, show what as many exact samples get. A
-# method that touches them cannot be told from the truth. Bold: the best method for this ε. With
-# several seeds: the mean and its 95 % interval.
+# method that touches them cannot be told from the truth. With several seeds: the mean and its
+# 95 % interval. Bold: the best method for this ε, where its interval does not overlap that of the
+# next; a single seed has no interval.
 
 # %%
 for line, case, (cells, starts) in zip(axes, results.cases, contents, strict=False):

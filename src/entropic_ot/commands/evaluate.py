@@ -13,6 +13,7 @@ from entropic_ot.experiments.config import ColouredMNISTProblem, load_evaluation
 from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation
 from entropic_ot.experiments.paths import Layout
 from entropic_ot.experiments.reference_plans import load_reference_plans
+from entropic_ot.experiments.statistics import floor_text
 from entropic_ot.experiments.store import PROVENANCE, load_arrays, write_json
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE
 
@@ -85,8 +86,10 @@ def evaluate(
                 "variant": config.variant,
                 "precision": record["precision"],
                 "config_sha256": record["config_sha256"],
+                "floor_std": result.floor_std,
             }
         )
-        floor = "" if result.floor is None else f" (floor {result.floor:.4g})"
+        known = result.floor is not None
+        floor = f" (floor {floor_text(result.floor, result.floor_std)})" if known else ""
         print(f"{config.case} {config.name} {name} {result.value:.4g}{floor}", flush=True)
     write_json(out, {"rows": rows})

@@ -15,7 +15,11 @@ from entropic_ot.experiments.moments import PathMoments, bridge_moments, conditi
 from entropic_ot.experiments.reference_plans import ReferencePlans
 from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples, conditional_bw_uvp
 from entropic_ot.metrics.colour import hue_error
-from entropic_ot.metrics.energy_distance import energy_distance, energy_distance_to_weighted
+from entropic_ot.metrics.energy_distance import (
+    energy_distance,
+    energy_distance_to_weighted,
+    spread_of_exact_samples,
+)
 from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_shares
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.problems.gaussian import GaussianPlan
@@ -54,6 +58,8 @@ class Value:
     value: float
     floor: float | None
     n: int
+    floor_std: float | None = None
+    """Standard deviation of the floor, where it is a mean over exact samplers; None: one draw."""
 
 
 def _bw_uvp_plan(e: Evaluation) -> Value:
@@ -123,22 +129,19 @@ def _cbw_uvp(e: Evaluation) -> Value:
 
 
 def _energy_distance(e: Evaluation) -> Value:
+    """The floor is 0, as the value is unbiased; its spread is that of an exact sampler's values."""
     if e.benchmark.msci is not None:
         cells = e.benchmark.msci
-        bridge = _msci_bridge(e, e["y"])
-        return Value(
-            energy_distance(bridge * cells.scale, cells.evaluation * cells.scale),
-            _split_half_distance(cells.evaluation * cells.scale),
-            len(bridge),
-        )
-    y, target = e["y"].reshape(len(e["y"]), -1), e["target"].reshape(len(e["target"]), -1)
-    finite = hasattr(e.benchmark.test_target, "__len__")
-    floor = (
-        _split_half_distance(target)
-        if finite
-        else energy_distance(e.fresh_target(len(y)).reshape(len(y), -1), target)
+        y, target = _msci_bridge(e, e["y"]) * cells.scale, cells.evaluation * cells.scale
+        exact = target
+    else:
+        y, target = e["y"].reshape(len(e["y"]), -1), e["target"].reshape(len(e["target"]), -1)
+        finite = hasattr(e.benchmark.test_target, "__len__")
+        exact = target if finite else e.fresh_target(len(y)).reshape(len(y), -1)
+    spread = spread_of_exact_samples(
+        exact, len(y), len(target), rng=np.random.default_rng(FLOOR_SEED)
     )
-    return Value(energy_distance(y, target), floor, len(y))
+    return Value(energy_distance(y, target), 0.0, len(y), spread)
 
 
 def _conditional_energy_distance(e: Evaluation) -> Value:
@@ -155,13 +158,6 @@ def _conditional_energy_distance(e: Evaluation) -> Value:
         energy_distance_to_weighted(as_array(other.support[rows]), support, weights),
         y.shape[0] * y.shape[1],
     )
-
-
-def _split_half_distance(points: np.ndarray) -> float:
-    """Energy distance between two random halves of a finite sample."""
-    order = np.random.default_rng(FLOOR_SEED).permutation(len(points))
-    half = len(points) // 2
-    return energy_distance(points[order[:half]], points[order[half:]])
 
 
 def _msci_bridge(e: Evaluation, y: np.ndarray) -> np.ndarray:

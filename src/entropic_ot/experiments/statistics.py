@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,32 @@ def mean_over_seeds(values: Sequence[float]) -> MeanOverSeeds:
         return MeanOverSeeds(mean, math.nan, n)
     quantile = float(stdtrit(n - 1, (1 + LEVEL) / 2))
     return MeanOverSeeds(mean, quantile * float(np.std(values, ddof=1)) / math.sqrt(n), n)
+
+
+def clearly_best(found: Mapping[str, MeanOverSeeds], *, lower_is_better: bool | None) -> str | None:
+    """The one name whose interval lies wholly on the better side of the next best's, if any does.
+
+    This is what tables print in bold. A single seed has no interval, so it is never clear; means
+    that are not finite are left out. None also where no direction is better.
+    """
+    if lower_is_better is None:
+        return None
+    sign = 1 if lower_is_better else -1
+    finite = {name: mean for name, mean in found.items() if math.isfinite(mean.mean)}
+    if len(finite) < 2:
+        return None
+    first, second = sorted(finite, key=lambda name: sign * finite[name].mean)[:2]
+    ours, next_one = finite[first].interval, finite[second].interval
+    if ours is None or next_one is None:
+        return None
+    return first if max(sign * end for end in ours) < min(sign * end for end in next_one) else None
+
+
+def floor_text(floor: float | None, std: float | None) -> str:
+    """ "0 ± 0.00043": a floor with the spread of exact samplers around it, where that is known."""
+    if floor is None:
+        return "–"
+    return f"{floor:.3g}" if std is None else f"{floor:.3g} ± {std:.2g}"
 
 
 def with_half_width(mean: float, half_width: float) -> str:

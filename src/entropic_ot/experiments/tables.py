@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from entropic_ot.errors import DataError
+from entropic_ot.experiments.statistics import floor_text
 from entropic_ot.metrics.registry import METRICS
 
 COLUMNS = (
@@ -31,6 +32,7 @@ COLUMNS = (
     "variant",
     "precision",
     "config_sha256",
+    "floor_std",
 )
 
 
@@ -69,6 +71,9 @@ class MetricRow:
     metric: str
     value: float
     floor: float | None
+    """What an exact sampler gets with as many points; None: not known."""
+    floor_std: float | None
+    """Its standard deviation over exact samplers; None: not known."""
     train_seconds: float
     device: str
     commit: str | None
@@ -107,6 +112,7 @@ def _metric_row(line: dict[str, str]) -> MetricRow:
         metric=line["metric"],
         value=float(line["value"]),
         floor=float(line["floor"]) if line["floor"] else None,
+        floor_std=float(line["floor_std"]) if line["floor_std"] else None,
         train_seconds=float(line["train_seconds"]),
         device=line["device"],
         commit=line["commit"] or None,
@@ -140,7 +146,10 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
             seconds = next(iter(own.values()))["train_seconds"]
             lines.append(f"| {run[0]} | {run[1]:g} | {run[2]} | {cells} | {seconds:.1f} |")
         parts.append("\n".join(lines))
-    note = "In parentheses: what an exact sampler, or real data, gets with as many points.\n"
+    note = (
+        "In parentheses: what an exact sampler, or real data, gets with as many points (± the "
+        "standard deviation over such samplers).\n"
+    )
     return "\n\n".join(parts) + "\n\n" + note
 
 
@@ -152,7 +161,8 @@ def _heading(metric: str) -> str:
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
-    floor = "" if row["floor"] is None else f" ({row['floor']:.3g})"
+    known = row["floor"] is not None
+    floor = f" ({floor_text(row['floor'], row['floor_std'])})" if known else ""
     return f"{row['value']:.4g}{floor}"
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from entropic_ot.experiments.statistics import mean_over_seeds
+from entropic_ot.experiments.statistics import (
+    MeanOverSeeds,
+    clearly_best,
+    floor_text,
+    mean_over_seeds,
+    with_half_width,
+)
 from entropic_ot.experiments.tables import MetricRow, read_csv
 from entropic_ot.figure_data.samples import FigureRun, epsilons_of, methods_of, runs_of
+from entropic_ot.metrics.registry import METRICS
 from entropic_ot.plotting import Cell, Point, method_style
 
 
@@ -24,19 +30,29 @@ def read_metrics(path: str | Path) -> list[MetricRow]:
 class Estimate:
     """A metric over the seeds of a run."""
 
-    value: float
-    """Mean."""
-    half_width: float
-    """Half of the 95 % interval of the mean (Student's t); 0 for one seed."""
+    over_seeds: MeanOverSeeds
+    """Its mean and the 95 % interval of the mean."""
     floor: float | None
     """Mean of the floors."""
+    floor_std: float | None
+    """Mean of their standard deviations over exact samplers; None: not known."""
     train_seconds: float
     """Mean seconds of training."""
-    num_seeds: int
+
+    @property
+    def value(self) -> float:
+        """The mean."""
+        return self.over_seeds.mean
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval of the mean (Student's t); 0 for one seed."""
+        return self.over_seeds.half_width or 0.0
 
     def __str__(self) -> str:
-        text = f"{self.value:.3g}"
-        return text if self.num_seeds < 2 else f"{text} ± {self.half_width:.2g}"
+        if self.over_seeds.half_width is None:
+            return f"{self.value:.3g}"
+        return with_half_width(self.value, self.half_width)
 
 
 def estimate(
@@ -50,14 +66,13 @@ def estimate(
     ]
     if not own:
         return None
-    values, floors = [row.value for row in own], [r.floor for r in own if r.floor is not None]
-    over_seeds = mean_over_seeds(values)
+    floors = [row.floor for row in own if row.floor is not None]
+    spreads = [row.floor_std for row in own if row.floor_std is not None]
     return Estimate(
-        value=over_seeds.mean,
-        half_width=over_seeds.half_width or 0.0,
+        over_seeds=mean_over_seeds([row.value for row in own]),
         floor=float(np.mean(floors)) if floors else None,
+        floor_std=float(np.mean(spreads)) if spreads else None,
         train_seconds=float(np.mean([row.train_seconds for row in own])),
-        num_seeds=over_seeds.num_seeds,
     )
 
 
@@ -81,7 +96,8 @@ def comparison_table(
 ) -> tuple[list[list[Cell]], list[int]]:
     """Cells [ε, method, (value, floor) per metric, seconds] and the rows at which ε changes.
 
-    Bold: the smallest value at that ε. Runs without any of the metrics are left out.
+    Bold: what is clearly the best at that ε (statistics.clearly_best). Runs without any of the
+    metrics are left out.
     """
     own = [run for run in runs if run.case == case]
     cells: list[list[Cell]] = []
@@ -94,18 +110,20 @@ def comparison_table(
         }
         found = {method: values for method, values in found.items() if any(values)}
         best = [
-            min((v.value for v in column if v and math.isfinite(v.value)), default=None)
-            for column in zip(*found.values(), strict=True)
+            clearly_best(
+                {m: e.over_seeds for m, v in found.items() if (e := v[number]) is not None},
+                lower_is_better=METRICS[metric].lower_is_better,
+            )
+            for number, metric in enumerate(metrics)
         ]
         if found:
             starts.append(len(cells))
         for number, (method, values) in enumerate(found.items()):
             line = [Cell(f"{epsilon:g}" if number == 0 else ""), _method_cell(method)]
-            for value, smallest in zip(values, best, strict=True):
-                bold = value is not None and value.value == smallest and len(found) > 1
-                line.append(Cell("–" if value is None else str(value), bold=bold))
-                floor = None if value is None else value.floor
-                line.append(Cell("–" if floor is None else f"{floor:.3g}", colour="#777777"))
+            for value, winner in zip(values, best, strict=True):
+                line.append(Cell("–" if value is None else str(value), bold=method == winner))
+                floor = "–" if value is None else floor_text(value.floor, value.floor_std)
+                line.append(Cell(floor, colour="#777777"))
             seconds = next(v.train_seconds for v in values if v is not None)
             cells.append([*line, Cell(_seconds(seconds))])
     return cells, starts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS, PaperValue
-from entropic_ot.experiments.statistics import MeanOverSeeds, mean_over_seeds
+from entropic_ot.experiments.statistics import MeanOverSeeds, clearly_best, mean_over_seeds
 from entropic_ot.experiments.tables import MetricRow
 from entropic_ot.metrics.registry import METRICS, Metric
 from entropic_ot.strict import nearest
@@ -28,6 +28,8 @@ class Entry:
     measured: MeanOverSeeds | None
     floor: float | None
     """Mean floor: what an exact sampler gets with as many points; None: not known."""
+    floor_std: float | None
+    """Mean standard deviation of the floor; None: not known."""
     paper: PaperValue | None
     train_seconds: float | None
     """Mean seconds of a training; None for what is not trained or not run."""
@@ -35,7 +37,7 @@ class Entry:
     commits: tuple[str, ...]
     """Short hashes, with + where tracked files differed from the commit."""
     is_best: bool = False
-    """Best of the line, and its interval does not overlap that of the next."""
+    """Clearly the best of the line (statistics.clearly_best)."""
     is_worse_than_paper: bool = False
     """Our mean is on the wrong side of the number published for this method on this problem."""
 
@@ -59,6 +61,11 @@ class Line:
     def floor(self) -> float | None:
         """Mean of the methods' floors."""
         return _mean([e.floor for e in self.entries.values() if e.floor is not None])
+
+    @property
+    def floor_std(self) -> float | None:
+        """Mean of the floors' standard deviations."""
+        return _mean([e.floor_std for e in self.entries.values() if e.floor_std is not None])
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,7 @@ def _entry(
         method=method,
         measured=measured,
         floor=_mean([row.floor for row in rows if row.floor is not None]),
+        floor_std=_mean([row.floor_std for row in rows if row.floor_std is not None]),
         paper=paper,
         train_seconds=None if method == INDEPENDENT else _mean([r.train_seconds for r in rows]),
         devices=() if method == INDEPENDENT else tuple(dict.fromkeys(r.device for r in rows)),
@@ -212,7 +220,7 @@ def _judged(entries: dict[str, Entry], lower_is_better: bool | None) -> dict[str
     if lower_is_better is None:
         return entries
     sign = 1 if lower_is_better else -1
-    best = _best(entries.values(), sign)
+    best = clearly_best(_intervals(entries), lower_is_better=lower_is_better)
     return {
         method: replace(
             entry,
@@ -226,25 +234,12 @@ def _judged(entries: dict[str, Entry], lower_is_better: bool | None) -> dict[str
     }
 
 
-def _best(entries: Iterable[Entry], sign: int) -> str | None:
-    """The method whose interval lies wholly on the better side of the next one's, if any does."""
-    found = {
-        entry.method: entry.measured
-        for entry in entries
-        if entry.measured is not None and math.isfinite(entry.measured.mean)
-    }
-    if len(found) < 2:
-        return None
-    first, second = sorted(found, key=lambda method: sign * found[method].mean)[:2]
-    ours, next_one = (_ends(method, found[method]) for method in (first, second))
-    if ours is None or next_one is None:
-        return None
-    return first if max(sign * end for end in ours) < min(sign * end for end in next_one) else None
-
-
-def _ends(method: str, measured: MeanOverSeeds) -> tuple[float, float] | None:
-    """The interval; a coupling that no seed enters has no width."""
-    return (measured.mean, measured.mean) if method == INDEPENDENT else measured.interval
+def _intervals(entries: Mapping[str, Entry]) -> dict[str, MeanOverSeeds]:
+    """What was measured; a coupling that no seed enters has no width."""
+    measured = {m: entry.measured for m, entry in entries.items() if entry.measured is not None}
+    if INDEPENDENT in measured:
+        measured[INDEPENDENT] = replace(measured[INDEPENDENT], half_width=0.0)
+    return measured
 
 
 def _in_order(methods: Iterable[str]) -> list[str]:

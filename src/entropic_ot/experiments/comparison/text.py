@@ -19,10 +19,11 @@ from entropic_ot.experiments.comparison.build import (
     Line,
 )
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS, PaperValue
+from entropic_ot.experiments.statistics import floor_text
 
 COLUMNS = (
     *("experiment", "variant", "dim", "epsilon", "metric", "method"),
-    *("mean", "half_width", "num_seeds", "floor"),
+    *("mean", "half_width", "num_seeds", "floor", "floor_std"),
     *("paper_value", "paper_half_width", "paper_mark"),
     *("train_seconds", "device", "commits"),
 )
@@ -34,7 +35,8 @@ NOTES = (
     "‡: of another draw of the problem's random parameters (covariances, mixtures) by the same "
     "construction. It stands there for scale: ours is judged neither better nor worse than it.",
     "(m): remembered, not read from the paper. Sources: workflow/paper_values.yaml.",
-    "floor: what an exact sampler, or real data, gets with as many points; of "
+    "floor: what an exact sampler, or real data, gets with as many points (± the standard "
+    "deviation over such samplers, of energy_distance); of "
     "conditional_energy_distance what samples of a second, independent reference plan get: the "
     "errors of both plans are in it, so an exact sampler gets half of it in the mean.",
     "bw_uvp_path: ENOT by its own process, the others by bridges between pairs, at the same times.",
@@ -97,6 +99,7 @@ def _tidy(table: Comparison, line: Line, entry: Entry) -> dict[str, object]:
         "half_width": measured and (None if entry.method == INDEPENDENT else measured.half_width),
         "num_seeds": measured and measured.num_seeds,
         "floor": entry.floor,
+        "floor_std": entry.floor_std,
         "paper_value": paper and paper.value,
         "paper_half_width": paper and paper.interval,
         "paper_mark": paper and paper.mark,
@@ -191,7 +194,7 @@ def _cells(table: Comparison) -> list[list[_Cell]]:
         row = [_Cell((line_label(line),)), _Cell((f"{line.epsilon:g}",))]
         row += [_paper_cell(line)] if papers else []
         row += [_measured_cell(line.entries.get(method)) for method in table.methods]
-        row += [_Cell((_number(line.floor),))] if floors else []
+        row += [_Cell((floor_text(line.floor, line.floor_std),))] if floors else []
         rows.append([*row, _seeds_cell(line), _seconds_cell(line), _devices_cell(line)])
     return rows
 
@@ -241,10 +244,6 @@ def _seconds(seconds: float) -> str:
 def _devices_cell(line: Line) -> _Cell:
     devices = dict.fromkeys(d for entry in line.entries.values() for d in entry.devices)
     return _Cell(tuple(devices) or (NOTHING,))
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3g}"
 
 
 def write_comparison(tables: Sequence[Comparison], folder: str | Path) -> list[Path]:

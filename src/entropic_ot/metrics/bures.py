@@ -12,17 +12,12 @@ BATCH = 128
 def bw_uvp(
     mean: np.ndarray, covariance: np.ndarray, true_mean: np.ndarray, true_covariance: np.ndarray
 ) -> float:
-    """BW2^2-UVP in percent (ENOT paper, section 5.2): 100 BW2^2 / (1/2 tr Sigma), with
-    BW2^2 = 1/2|mu - mu'|^2 + 1/2 tr S + 1/2 tr S' - tr (S^1/2 S' S^1/2)^1/2.
+    """BW2^2-UVP in percent (ENOT paper, section 5.2): 100 BW2^2 / (1/2 tr Sigma), see `squared_bw`.
 
     mean [D], covariance [D, D] are the estimate's; the true ones are the reference.
     """
-    values, vectors = np.linalg.eigh(true_covariance)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ covariance @ root), 0, None)).sum()
-    half_traces = (np.trace(covariance) + np.trace(true_covariance)) / 2
-    distance = ((mean - true_mean) ** 2).sum() / 2 + half_traces - cross
-    return float(100 * distance / (np.trace(true_covariance) / 2))
+    estimate, truth = (mean[None], covariance[None]), (true_mean[None], true_covariance[None])
+    return conditional_bw_uvp(*estimate, *truth, float(np.trace(true_covariance)))
 
 
 def bw_uvp_of_samples(
@@ -40,7 +35,9 @@ def squared_bw(
     true_mean: torch.Tensor,
     true_covariance: torch.Tensor,
 ) -> torch.Tensor:
-    """BW2^2 as in `bw_uvp`, for each of m pairs of Gaussians: [m, D], [m, D, D] -> [m]."""
+    """BW2^2 of each of m pairs of Gaussians, [m, D], [m, D, D] -> [m]:
+    1/2|mu - mu'|^2 + 1/2 tr S + 1/2 tr S' - tr (S^1/2 S' S^1/2)^1/2.
+    """
     values, vectors = torch.linalg.eigh(true_covariance)
     root = (vectors * values.clamp(min=0).sqrt()[:, None]) @ vectors.mT
     cross = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=0).sqrt().sum(1)

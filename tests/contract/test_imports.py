@@ -17,6 +17,7 @@ PACKAGE = SRC / "entropic_ot"
 RANKS = {
     "types": 0,
     "errors": 0,
+    "files": 0,
     "progress": 0,
     "strict": 1,
     "costs": 2,

@@ -18,8 +18,9 @@ import yaml
 from entropic_ot.cli import main
 from entropic_ot.commands import train as train_module
 from entropic_ot.errors import DataError
-from entropic_ot.experiments.store import LOG, MODEL, PROVENANCE, STATE, file_sha256
+from entropic_ot.experiments.store import LOG, MODEL, PROVENANCE, STATE
 from entropic_ot.experiments.tables import COLUMNS
+from entropic_ot.files import file_sha256
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [

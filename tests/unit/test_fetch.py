@@ -280,22 +280,6 @@ def test_looks_available_judges_by_name_and_size_alone(tmp_path: Path) -> None:
 # --- atomicity and concurrency --------------------------------------------------------------------
 
 
-def test_a_failure_midway_keeps_the_previous_file(tmp_path: Path) -> None:
-    path = tmp_path / "data.bin"
-    path.write_bytes(GOOD)
-
-    def write_half() -> None:
-        with download.atomic_file(path) as temporary:
-            temporary.write_bytes(BAD)
-            assert path.read_bytes() == GOOD
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_half()
-    assert path.read_bytes() == GOOD
-    assert names_in(tmp_path) == ["data.bin"]
-
-
 def test_a_connection_that_breaks_midway_leaves_nothing_behind(tmp_path: Path) -> None:
     class Breaking(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:

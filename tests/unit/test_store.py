@@ -19,12 +19,10 @@ from entropic_ot.experiments.store import (
     MODEL,
     STATE,
     RunStore,
-    atomic_path,
-    file_sha256,
     load_tree,
     save_tree,
-    write_json,
 )
+from entropic_ot.files import file_sha256
 
 CPU = torch.device("cpu")
 STATE_OF_SOLVER: dict[str, Any] = {
@@ -40,32 +38,6 @@ def saved(folder: Path, *, fingerprint: str = "a", step: int = 5, seed: int = 0)
     store = RunStore(folder, fingerprint=fingerprint)
     store.save_checkpoint(STATE_OF_SOLVER, step=step, rng=make_rng(seed), seconds=1.5)
     return store
-
-
-# --- atomic writes --------------------------------------------------------------------------------
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file.txt"
-    with atomic_path(path) as temporary:
-        temporary.write_text("first")
-        assert not path.exists()
-    assert path.read_text() == "first"
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half of the sec")
-        raise RuntimeError("killed")
-    assert path.read_text() == "first"
-    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]  # nothing left behind
-
-
-def test_write_json_ends_with_a_newline(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
-    assert (tmp_path / "a.json").read_text() == '{\n  "b": 1,\n  "a": [\n    2\n  ]\n}\n'
-
-
-def test_file_sha256(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "f").startswith("ba7816bf8f01cfea")  # FIPS 180-2, B.1
 
 
 # --- trees ----------------------------------------------------------------------------------------

@@ -133,9 +133,9 @@ def sync_with_dvc() -> None:
 def remember_outputs() -> None:
     """Note the outputs as they are now, as made or judged by Snakemake."""
     if DVC_LOCK.exists():
-        temporary = STAMP.with_suffix(".tmp")
-        temporary.write_text(json.dumps(_current_stamp()))
-        temporary.replace(STAMP)
+        from entropic_ot.files import write_text  # inside: src is on the path only by then
+
+        write_text(STAMP, json.dumps(_current_stamp()))
 
 
 def _read_stamp() -> object:

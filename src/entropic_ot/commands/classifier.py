@@ -12,7 +12,8 @@ from entropic_ot.commands.prepare import mnist_folder
 from entropic_ot.data.coloured_mnist import resize
 from entropic_ot.data.mnist import load_mnist
 from entropic_ot.experiments.config import ClassifierConfig, load_classifier
-from entropic_ot.experiments.store import load_tree, save_tree, write_json
+from entropic_ot.experiments.store import load_tree, save_tree
+from entropic_ot.files import write_json
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.progress import Progress
 

@@ -14,7 +14,8 @@ from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation
 from entropic_ot.experiments.paths import Layout
 from entropic_ot.experiments.reference_plans import load_reference_plans
 from entropic_ot.experiments.statistics import floor_text
-from entropic_ot.experiments.store import PROVENANCE, load_arrays, write_json
+from entropic_ot.experiments.store import PROVENANCE, load_arrays
+from entropic_ot.files import write_json
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE
 
 

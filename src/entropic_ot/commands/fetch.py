@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from entropic_ot.data.fetch import sha256_of
 from entropic_ot.data.mnist import fetch_mnist_or_5k
 from entropic_ot.data.msci import fetch_msci as fetch_msci_files
-from entropic_ot.experiments.store import write_json
+from entropic_ot.files import file_sha256, write_json
 
 
 def fetch_mnist(out: Path) -> None:
     """MNIST (or, said aloud, its 5k subset), and `out`: a JSON file that says which, and where."""
     source = fetch_mnist_or_5k(out.parent / "mnist")
     folder = os.path.relpath(source.folder, out.parent)
-    files = {path.name: sha256_of(path) for path in source.files}
+    files = {path.name: file_sha256(path) for path in source.files}
     write_json(out, {"name": source.name, "folder": folder, "sha256": files})
     print(f"{source.name}: {len(files)} files in {source.folder}")
 

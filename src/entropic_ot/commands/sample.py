@@ -10,7 +10,8 @@ from entropic_ot.device import choose_device
 from entropic_ot.experiments.build import build_benchmark, build_solver
 from entropic_ot.experiments.config import load_evaluation, load_run
 from entropic_ot.experiments.sample import draw_samples
-from entropic_ot.experiments.store import MODEL, atomic_path, load_tree
+from entropic_ot.experiments.store import MODEL, load_tree
+from entropic_ot.files import atomic_path
 
 
 def sample(config_path: Path, evaluation_path: Path, run: Path, out: Path) -> None:

@@ -11,7 +11,8 @@ from entropic_ot.experiments.config import load_run
 from entropic_ot.experiments.fit import fit
 from entropic_ot.experiments.paths import data_files
 from entropic_ot.experiments.provenance import fingerprint, provenance
-from entropic_ot.experiments.store import PROVENANCE, RunStore, write_json
+from entropic_ot.experiments.store import PROVENANCE, RunStore
+from entropic_ot.files import write_json
 
 
 def train(config_path: Path, out: Path, work: Path) -> None:

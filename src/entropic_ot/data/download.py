@@ -10,8 +10,6 @@ import contextlib
 import gzip
 import hashlib
 import http.client
-import os
-import secrets
 import sys
 import tarfile
 import urllib.error
@@ -25,26 +23,13 @@ from typing import IO, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from entropic_ot.data.sources import RemoteFile, SourceError, one_line
+from entropic_ot.files import atomic_path
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 2**20
 
 _failed_hosts: dict[str, str] = {}
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a new name beside ``path``; what is written there becomes ``path`` if nothing fails.
-
-    If the body raises, ``path`` stays as it was and the temporary file is removed.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -71,7 +56,7 @@ def store(
         SourceError: the stream fails midway or is not ``file``, byte for byte; nothing is left.
     """
     try:
-        with stream as contents, atomic_file(destination / file.name) as temporary:
+        with stream as contents, atomic_path(destination / file.name) as temporary:
             _copy_checked(contents, temporary, file, progress=progress)
     except _TRANSFER_ERRORS as error:
         raise SourceError(one_line(error)) from error

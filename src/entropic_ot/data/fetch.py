@@ -6,7 +6,6 @@ already there is never overwritten or deleted.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -28,6 +27,7 @@ from entropic_ot.data.sources import (
     one_line,
 )
 from entropic_ot.errors import DataError
+from entropic_ot.files import file_sha256
 
 UrlOpener = Callable[[str], BinaryIO]
 
@@ -40,12 +40,6 @@ class ChecksumError(DataError):
 
 class MissingFilesError(DataError):
     """No source could deliver one or more of the files."""
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a file's contents."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch_files(
@@ -154,7 +148,7 @@ def _is_in_place(file: RemoteFile, destination: Path) -> bool:
             expected=f"the file with sha256 {file.sha256}",
             action="Move it away and run again.",
         )
-    found = sha256_of(path)
+    found = file_sha256(path)
     if found == file.sha256:
         return True
     raise ChecksumError.about(

@@ -7,7 +7,6 @@ resolved into a RunConfig of its own. Jobs never read params.yaml: they read the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ from entropic_ot.experiments.config import (
     to_json,
 )
 from entropic_ot.experiments.paths import Layout, data_files, dataset_name, raw_files
+from entropic_ot.files import write_text
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
@@ -585,10 +585,7 @@ def write_configs(params: Params) -> list[Path]:
         texts[layout.classifier_config] = to_json(params.classifier)
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(text)
-            temporary.replace(path)
+            write_text(path, text)
     for path in (layout.root / "config").rglob("*.json"):
         if path not in texts:
             path.unlink()

@@ -16,7 +16,7 @@ import entropic_ot
 from entropic_ot.device import describe_device
 from entropic_ot.experiments.config import RunConfig
 from entropic_ot.experiments.sources import source_closure
-from entropic_ot.experiments.store import file_sha256
+from entropic_ot.files import file_sha256
 
 PACKAGES = ("numpy", "torch", "safetensors", "POT")
 

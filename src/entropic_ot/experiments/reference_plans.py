@@ -12,7 +12,8 @@ import torch
 
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.build import as_array
-from entropic_ot.experiments.store import atomic_path, load_arrays
+from entropic_ot.experiments.store import load_arrays
+from entropic_ot.files import atomic_path
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.config import DiscretePlanConfig
 from entropic_ot.solvers.discrete_plan import DiscretePlan, solve_discrete_plan

@@ -10,11 +10,11 @@ importing a command to ask it would load PyTorch whenever Snakemake starts.
 from __future__ import annotations
 
 import ast
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+
+from entropic_ot.files import file_sha256, write_text
 
 
 def source_closure(module: str, root: Path | str = "src") -> list[str]:
@@ -72,13 +72,11 @@ def write_source_lists(
         sources = source_closure(module, root)
         for source in sources:
             if source not in hashes:
-                hashes[source] = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+                hashes[source] = file_sha256(Path(source))
         text = "".join(f"{hashes[source]}  {source}\n" for source in sources)
         file = folder / f"{name}.txt"
         if not file.exists() or file.read_text() != text:
-            temporary = file.with_name(f".{file.name}.{os.getpid()}")
-            temporary.write_text(text)
-            temporary.replace(file)
+            write_text(file, text)
         files.append(file)
     for file in folder.glob("*.txt"):
         if file not in files:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from entropic_ot.errors import DataError
+from entropic_ot.files import atomic_path as atomic_path
+from entropic_ot.files import write_text
 
 FORMAT = "entropic-ot run, version 1"
 MODEL, STATE, LOG, PROVENANCE = (
@@ -26,26 +26,6 @@ MODEL, STATE, LOG, PROVENANCE = (
     "log.jsonl",
     "provenance.json",
 )
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that is renamed to it when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """`data` as indented JSON, atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2, sort_keys=False) + "\n")
 
 
 def save_tree(path: Path, tree: dict[str, Any], *, header: dict[str, Any]) -> None:
@@ -101,12 +81,6 @@ def load_tree(path: Path, *, device: torch.device | str = "cpu") -> tuple[Any, d
             "Delete it and run the rule again; training resumes from what is left."
         ) from None
     return _join(json.loads(metadata["tree"]), tensors), json.loads(metadata["header"])
-
-
-def file_sha256(path: Path) -> str:
-    """Content hash of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_arrays(path: Path, *, command: str) -> dict[str, np.ndarray]:
@@ -179,8 +153,7 @@ class RunStore:
             if record["step"] > step:
                 break
             kept.append(line)
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept))
+        write_text(path, "".join(line + "\n" for line in kept))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from entropic_ot.experiments.comparison.build import (
 )
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS, PaperValue
 from entropic_ot.experiments.statistics import floor_text
+from entropic_ot.files import write_text
 
 COLUMNS = (
     *("experiment", "variant", "dim", "epsilon", "metric", "method"),
@@ -251,8 +251,5 @@ def write_comparison(tables: Sequence[Comparison], folder: str | Path) -> list[P
     formats = {"md": as_markdown, "csv": as_csv, "tex": as_latex}
     paths = [Path(folder) / f"comparison.{ending}" for ending in formats]
     for path, text_of in zip(paths, formats.values(), strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(text_of(tables), encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, text_of(tables))
     return paths

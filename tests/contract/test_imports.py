@@ -29,14 +29,12 @@ RANKS = {
     "device": 5,
     "metrics": 5,
     "experiments": 6,
-    "plotting": 6,
-    "plotting_mixture": 7,
-    "figure_data": 7,
-    "plotting_comparison": 7,
-    "commands": 7,
-    "cli": 8,
-    "__main__": 9,
-    "__init__": 9,
+    "plotting": 7,
+    "figure_data": 8,
+    "commands": 8,
+    "cli": 9,
+    "__main__": 10,
+    "__init__": 10,
 }
 CORE = {"jaxtyping", "numpy", "yaml", "safetensors", "torch", "tqdm"}
 """What is installed without extras (pyproject.toml)."""
@@ -47,8 +45,6 @@ EXTRAS = [
 ]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-PLOTTING = ("plotting", "plotting_comparison", "figure_data")
-"""Parts that need the extras of figures."""
 
 
 def part_of(file: Path) -> str:

@@ -14,11 +14,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from entropic_ot import plotting, plotting_comparison
+from entropic_ot import plotting
 from entropic_ot.experiments.comparison import PaperValue, compare
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS
 from entropic_ot.experiments.tables import MetricRow, as_csv
 from entropic_ot.plotting import METHODS
+from entropic_ot.plotting import comparison as pictures
 
 REPOSITORY = Path(__file__).parents[2]
 ROW = MetricRow(
@@ -69,7 +70,7 @@ def test_a_panel_has_means_intervals_floors_and_published_numbers(ax: Axes) -> N
     rows += [row(method="enot", value=0.3, epsilon=10.0, floor=0.03)]
     published = [paper(), paper(method="LSOT", value=6.77), paper(value=0.29, dim=128)]
     (table,) = compare(rows, published)
-    plotting_comparison.comparison_panel(ax, table)
+    pictures.comparison_panel(ax, table)
     means = {tuple(np.round([c[0].get_xdata()[0], c[0].get_ydata()[0]], 3)) for c in ax.containers}
     assert means == {(-0.19, 0.15), (0.19, 0.4), (0.81, 0.3)}
     with_interval = [c for c in ax.containers if c.has_yerr]  # type: ignore[attr-defined]
@@ -89,10 +90,10 @@ def test_a_panel_has_means_intervals_floors_and_published_numbers(ax: Axes) -> N
 def test_a_number_of_another_draw_of_the_problem_is_dotted(ax: Axes) -> None:
     (table,) = compare([row(), row(method="egnot")], [paper(), paper(method="egnot", value=0.3)])
     (other,) = compare([row()], [paper(same_problem=False)])
-    plotting_comparison.comparison_panel(ax, table)
+    pictures.comparison_panel(ax, table)
     solid = [c.get_linestyle() for c in ax.collections if c.get_label() == "paper"]
     ax.clear()
-    plotting_comparison.comparison_panel(ax, other)
+    pictures.comparison_panel(ax, other)
     (dotted,) = [c.get_linestyle() for c in ax.collections if c.get_label() == "paper"]
     assert [dashes for ((_, dashes),) in solid] == [None, None]  # type: ignore[misc]
     ((_, dashes),) = dotted  # type: ignore[misc]
@@ -103,7 +104,7 @@ def test_negative_values_have_a_linear_axis_and_nan_is_left_out(ax: Axes) -> Non
     changed = {"experiment": "toy_swissroll", "variant": None, "metric": "energy_distance"}
     rows = [row(value=-0.001, **changed), row(method="egnot", value=float("nan"), **changed)]
     (table,) = compare(rows, [])
-    plotting_comparison.comparison_panel(ax, table)
+    pictures.comparison_panel(ax, table)
     assert ax.get_yscale() == "linear"
     assert len(ax.containers) == 1
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1\nD = 2"]
@@ -111,7 +112,7 @@ def test_negative_values_have_a_linear_axis_and_nan_is_left_out(ax: Axes) -> Non
 
 def test_only_metrics_with_a_better_direction_are_drawn() -> None:
     rows = [row(), row(metric="bw_uvp_target"), row(metric="cost_half_l2")]
-    figure = plotting_comparison.comparison_figure(compare(rows, [paper()]))
+    figure = pictures.comparison_figure(compare(rows, [paper()]))
     titles = [ax.get_title() for ax in figure.axes]
     assert [title.partition(" [")[0] for title in titles] == [
         "gaussian: bw_uvp_plan",
@@ -125,7 +126,7 @@ def test_only_metrics_with_a_better_direction_are_drawn() -> None:
 def test_a_method_without_a_style_is_refused(ax: Axes) -> None:
     (table,) = compare([row(method="new")], [])
     with pytest.raises(ValueError, match=r"method: found 'new', .*plotting\.METHODS"):
-        plotting_comparison.comparison_panel(ax, table)
+        pictures.comparison_panel(ax, table)
 
 
 def test_labels_are_those_of_the_other_figures() -> None:

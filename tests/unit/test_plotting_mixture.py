@@ -8,7 +8,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from entropic_ot.plotting import FLOOR_COLOUR, Point, method_style
-from entropic_ot.plotting_mixture import (
+from entropic_ot.plotting.mixture import (
     MODE_SIZE,
     bars_with_floors,
     conditional_modes,

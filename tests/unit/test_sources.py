@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import write_sources
 
 from entropic_ot.experiments.sources import source_closure, write_source_lists
 
@@ -127,3 +129,39 @@ def test_it_needs_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# --- what figures depend on -----------------------------------------------------------------------
+
+
+def lists_of(notebook: Path) -> set[str]:
+    """The sources that the rule of a notebook's figure depends on."""
+    lists = write_sources.of_figure(notebook.stem)
+    if notebook.stem == "tables":  # the rule `comparison`
+        lists.append(write_sources.list_path("comparison"))
+    modules = [write_sources.MODULES[path.stem] for path in lists]
+    return {file for module in modules for file in source_closure(module, REPOSITORY / "src")}
+
+
+@pytest.mark.parametrize(
+    "notebook", sorted((REPOSITORY / "workflow/notebooks").glob("*.py")), ids=lambda path: path.stem
+)
+def test_a_figure_depends_on_all_that_its_notebook_imports(notebook: Path) -> None:
+    imported = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(notebook.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("entropic_ot")
+        for alias in node.names
+    }
+    assert "entropic_ot.plotting" in imported
+    for module in imported:
+        assert set(source_closure(module, REPOSITORY / "src")) <= lists_of(notebook), module
+
+
+def test_what_one_figure_needs_makes_no_other_stale() -> None:
+    of_one = {"plotting/mixture.py": "mixture", "plotting/comparison.py": "tables"}
+    for notebook in (REPOSITORY / "workflow/notebooks").glob("*.py"):
+        files = lists_of(notebook)
+        for end, owner in of_one.items():
+            found = any(file.endswith(end) for file in files)
+            assert found == (notebook.stem == owner), (notebook.stem, end)

@@ -23,7 +23,8 @@ samples = []
 # %%
 from IPython.display import Image, Markdown, display
 
-from entropic_ot import figure_data, plotting, plotting_mixture
+from entropic_ot import figure_data, plotting
+from entropic_ot.plotting import mixture
 
 plotting.use_style()
 runs = figure_data.load_samples_of(samples, scale)
@@ -57,7 +58,7 @@ for block, case in enumerate(cases):
         if offset < len(methods):
             points = figure_data.series(table, metric, runs, case=case)
             ax = side[block * len(methods) + offset]
-            plotting_mixture.bars_with_floors(ax, points, label)
+            mixture.bars_with_floors(ax, points, label)
     header = ["ε", "method", "π(y given x) [%]", "floor", "target [%]", "floor", "training [s]"]
     chosen = ["cbw_uvp", "bw_uvp_target"]
     cells, _ = figure_data.comparison_table(table, chosen, runs, case=case)
@@ -78,12 +79,12 @@ for line, (case, method) in zip(axes, rows, strict=False):
             plotting.missing_run(ax, method, epsilon)
             continue
         arrays = own[epsilon].arrays
-        plane = plotting_mixture.principal_plane(arrays["target"])
+        plane = mixture.principal_plane(arrays["target"])
         x, target = plane(arrays["x"]), plane(arrays["target"])
         limits = plotting.limits_around(x, target)
         y = plane(arrays["y"])
         plotting.fitted_samples(ax, y, target, limits, colour=style.colour, x=x, faint=True)
-        plotting_mixture.conditional_modes(
+        mixture.conditional_modes(
             ax,
             plane(arrays["conditional_x"]),
             plane(arrays["conditional_y"]),

@@ -24,8 +24,9 @@ tables = "results/laptop/tables"
 # %%
 from IPython.display import Image, Markdown, display
 
-from entropic_ot import figure_data, plotting, plotting_comparison
+from entropic_ot import figure_data, plotting
 from entropic_ot.experiments import comparison
+from entropic_ot.plotting import comparison as pictures
 
 plotting.use_style()
 published = comparison.load_paper_values(paper_values)
@@ -41,7 +42,7 @@ compared = comparison.compare(figure_data.read_metrics(metrics), published)
 # logarithmic unless a value is negative, which an unbiased estimate near zero can be.
 
 # %%
-Image(plotting.save(plotting_comparison.comparison_figure(compared), out), width=1000)
+Image(plotting.save(pictures.comparison_figure(compared), out), width=1000)
 
 # %%
 written = comparison.write_comparison(compared, tables)

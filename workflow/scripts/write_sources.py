@@ -21,9 +21,17 @@ COMMANDS = (
 )
 MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "plotting": "entropic_ot.figure_data",
-    "comparison": "entropic_ot.plotting_comparison",
-    "plotting_mixture": "entropic_ot.plotting_mixture",
+    "comparison": "entropic_ot.plotting.comparison",
+    "mixture": "entropic_ot.plotting.mixture",
 }
+OF_FIGURES = {"mixture": "mixture"}
+"""Figure -> the list of what its notebook imports besides what all of them do."""
+
+
+def of_figure(figure: str) -> list[Path]:
+    """The lists of the sources that one figure's notebook needs."""
+    names = ["plotting", *([OF_FIGURES[figure]] if figure in OF_FIGURES else [])]
+    return [list_path(name) for name in names]
 
 
 def list_path(name: str) -> Path:

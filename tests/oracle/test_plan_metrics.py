@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from problem_configs import GAUSSIAN, MIXTURE
 
 from entropic_ot.device import make_rng
 from entropic_ot.dynamics.euler_maruyama import euler_maruyama, noise_scales, time_grid
@@ -16,8 +17,6 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.build import Benchmark, build_benchmark
 from entropic_ot.experiments.config import (
     EvaluationConfig,
-    GaussianProblem,
-    MixtureProblem,
 )
 from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, Value
 from entropic_ot.experiments.moments import (
@@ -47,17 +46,6 @@ SETTINGS = EvaluationConfig(
     batch_size=1000,
     seed=5,
     metrics=("cbw_uvp", "bw_uvp_path"),
-)
-GAUSSIAN = GaussianProblem(kind="gaussian", dim=3, source_seed=42, target_seed=43)
-MIXTURE = MixtureProblem(
-    kind="mixture",
-    dim=3,
-    num_components=5,
-    mean_norm=5.0,
-    component_std=0.25,
-    source_std=0.5,
-    parameters_seed=0,
-    archive=None,
 )
 EPSILON = 1.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -17,18 +16,6 @@ from entropic_ot.plotting import Cell, Point
 
 LIMITS = ((-3.0, 3.0), (-3.0, 3.0))
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def own_style() -> Iterator[None]:
-    with matplotlib.rc_context():
-        plotting.use_style()
-        yield
-
-
-@pytest.fixture
-def ax() -> Axes:
-    return plotting.new_figure(2, 2).subplots()
 
 
 def texts(ax: Axes) -> list[str]:

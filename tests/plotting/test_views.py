@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -12,18 +9,6 @@ from matplotlib.axes import Axes
 from entropic_ot import plotting
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def own_style() -> Iterator[None]:
-    with matplotlib.rc_context():
-        plotting.use_style()
-        yield
-
-
-@pytest.fixture
-def ax() -> Axes:
-    return plotting.new_figure(2, 2).subplots()
 
 
 def samples(*shape: int) -> dict[str, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
@@ -14,7 +13,6 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from entropic_ot import plotting
 from entropic_ot.experiments.comparison import PaperValue, compare
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS
 from entropic_ot.experiments.tables import MetricRow, as_csv
@@ -32,18 +30,6 @@ PAPER = PaperValue(
     value=0.05, interval=None, remembered=True, same_problem=True, paper="enot", place=None,
     train_seconds=None, device=None,
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def own_style() -> Iterator[None]:
-    with matplotlib.rc_context():
-        plotting.use_style()
-        yield
-
-
-@pytest.fixture
-def ax() -> Axes:
-    return plotting.new_figure(4, 2).subplots()
 
 
 def row(**changed: object) -> MetricRow:

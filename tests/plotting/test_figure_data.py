@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
-import matplotlib
 import nbformat
 import numpy as np
 import pytest
+from problem_configs import GAUSSIAN, MIXTURE
 
-from entropic_ot import figure_data, plotting
+from entropic_ot import figure_data
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
@@ -21,8 +20,6 @@ from entropic_ot.experiments.config import (
     ColouredMNISTProblem,
     ComputeConfig,
     EightGaussiansProblem,
-    GaussianProblem,
-    MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
@@ -40,13 +37,6 @@ MORE_PARAMETERS = {"tables": ["paper_values", "tables"]}
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True)
-def own_style() -> Iterator[None]:
-    with matplotlib.rc_context():
-        plotting.use_style()
-        yield
-
-
 OWN_DATA = ArraysProblem(
     kind="arrays", source="a.npy", target="b.npy", image_size=None, test_share=0.1, split_seed=0
 )
@@ -59,21 +49,12 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
     "toy_swissroll": (None, SwissRollProblem(kind="toy_swissroll", noise=0.8, scale=0.1), (2,)),
     "gaussian": (
         "d3",
-        GaussianProblem(kind="gaussian", dim=3, source_seed=42, target_seed=43),
+        GAUSSIAN,
         (3,),
     ),
     "mixture": (
         "d3",
-        MixtureProblem(
-            kind="mixture",
-            dim=3,
-            num_components=5,
-            mean_norm=5.0,
-            component_std=0.25,
-            source_std=0.5,
-            parameters_seed=0,
-            archive=None,
-        ),
+        MIXTURE,
         (3,),
     ),
     "cmnist_2to3": (

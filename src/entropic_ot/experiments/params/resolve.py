@@ -1,0 +1,252 @@
+"""From params.yaml at one scale to runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from entropic_ot.errors import ConfigError
+from entropic_ot.experiments.config import (
+    SOLVER_CONFIGS,
+    EvaluationConfig,
+    MSCIProblem,
+    ProblemConfig,
+    ReferenceConfig,
+    RunConfig,
+)
+from entropic_ot.experiments.params.per_epsilon import at_epsilon, check_per_epsilon, string_keys
+from entropic_ot.experiments.params.resolved import Params, Run
+from entropic_ot.experiments.params.schema import (
+    SCALES,
+    ExperimentParams,
+    MethodParams,
+    ParamsFile,
+)
+from entropic_ot.experiments.params.yaml_file import merged, read_yaml
+from entropic_ot.experiments.paths import raw_files
+from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
+from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
+from entropic_ot.strict import convert, from_mapping, nearest
+
+
+def load_params(
+    path: Path | str = "params.yaml",
+    *,
+    scale: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Params:
+    """Read, check and resolve params.yaml at `scale` (default: the scale in the file).
+
+    overrides: top-level keys laid over the file, as `snakemake --config` gives them.
+    Raises ConfigError with the key path, what was found, what was expected, what to do.
+    """
+    data = merged(read_yaml(Path(path)), dict(overrides or {}))
+    chosen = scale or data.get("scale")
+    if chosen not in SCALES:
+        raise ConfigError(f"{path}: scale: found {chosen!r}, expected one of {', '.join(SCALES)}")
+    scales = data.get("scales")
+    if not isinstance(scales, Mapping) or set(scales) != set(SCALES):
+        raise ConfigError(f"{path}: scales: expected exactly the keys {', '.join(SCALES)}")
+    for name in SCALES:
+        override = scales[name] or {}
+        if not isinstance(override, Mapping):
+            raise ConfigError(f"{path}: scales.{name}: found {override!r}, expected a mapping")
+        _check_override_keys(data, override, f"{path}: scales.{name}")
+    override = scales[chosen] or {}
+    at_scale = merged(data, override) | {"scale": chosen}
+    params = _resolve(from_mapping(ParamsFile, at_scale, f"{path}: "), str(path))
+    check_per_epsilon(data, str(path))
+    return params
+
+
+def _check_override_keys(data: Mapping[str, Any], override: Mapping[str, Any], path: str) -> None:
+    """Top-level keys and experiment names of an override must exist in the file itself."""
+    for key in override:
+        if key not in data or key in ("scale", "scales"):
+            known = [k for k in data if k not in ("scale", "scales")]
+            raise ConfigError(f"{path}.{key}: unknown key; {nearest(key, known)}")
+    for section in ("experiments", "figures", "presets"):
+        names = override.get(section) or {}
+        if not isinstance(names, Mapping):
+            raise ConfigError(f"{path}.{section}: found {names!r}, expected a mapping")
+        for name in names:
+            if name not in data[section]:
+                raise ConfigError(
+                    f"{path}.{section}.{name}: unknown; {nearest(name, data[section])}"
+                )
+
+
+def _check_presets(params: ParamsFile, path: str) -> None:
+    """Each preset is checked where it stands, not where an experiment starts from it."""
+    for method, presets in params.presets.items():
+        if method not in SOLVER_CONFIGS:
+            raise ConfigError(
+                f"{path}: presets.{method}: unknown method; {nearest(method, SOLVER_CONFIGS)}"
+            )
+        for name, settings in presets.items():
+            from_mapping(SOLVER_CONFIGS[method], settings, f"{path}: presets.{method}.{name}")
+
+
+def _resolve(params: ParamsFile, path: str) -> Params:
+    runs: list[Run] = []
+    evaluations: dict[str, EvaluationConfig] = {}
+    left_out: list[str] = []
+    _check_presets(params, path)
+    for name, experiment in params.experiments.items():
+        for variant, changed in _variants(experiment, f"{path}: experiments.{name}"):
+            # Disabled ones are checked too, so that a mistake shows when it is made.
+            at = f"{path}: " + (f"in variant {variant}: " if variant is not None else "")
+            where = f"{at}experiments.{name}"
+            problem = convert(ProblemConfig, changed.problem, f"{where}.problem")
+            evaluation = from_mapping(
+                EvaluationConfig,
+                merged(params.evaluation, changed.evaluation),
+                f"{where}.evaluation",
+            )
+            check_metrics(evaluation.metrics, problem.kind, f"{where}.evaluation.metrics")
+            configs = list(_runs(params, name, variant, changed, problem, where))
+            if not (experiment.enabled and changed.enabled):
+                continue
+            reason = _unavailable(problem)
+            if reason:
+                left_out.append(f"{name}{'-' + variant if variant else ''}: left out: {reason}")
+                continue
+            needs_classifier = bool(set(evaluation.metrics) & NEEDS_CLASSIFIER)
+            needs_reference = bool(set(evaluation.metrics) & NEEDS_REFERENCE)
+            for config in configs:
+                evaluations[config.case] = evaluation
+                reference = _reference(config, params.reference) if needs_reference else None
+                runs.append(Run(config, needs_classifier, reference))
+    if not runs and not left_out:
+        raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
+    _no_shared_folders(runs, path)
+    _check_figures(params, path)
+    return Params(
+        params.scale, runs, evaluations, params.classifier, dict(params.figures), left_out
+    )
+
+
+def _check_figures(params: ParamsFile, path: str) -> None:
+    """Every figure must name experiments, and only those that there are."""
+    for name, figure in params.figures.items():
+        if not figure.experiments:
+            raise ConfigError(
+                f"{path}: figures.{name}.experiments: found an empty list, expected at least one"
+            )
+        for experiment_name in figure.experiments:
+            if experiment_name not in params.experiments:
+                raise ConfigError(
+                    f"{path}: figures.{name}.experiments: unknown experiment "
+                    f"{experiment_name!r}; {nearest(experiment_name, params.experiments)}"
+                )
+
+
+def _reference(run: RunConfig, settings: DiscretePlanConfig) -> ReferenceConfig | None:
+    """The plan for this run; None at epsilon = 0, where the metric is left out."""
+    if run.epsilon == 0:
+        return None
+    return ReferenceConfig(
+        scale=run.scale,
+        case=run.case,
+        epsilon=run.epsilon,
+        problem=run.problem,
+        settings=settings,
+    )
+
+
+def _variants(
+    experiment: ExperimentParams, path: str
+) -> Iterator[tuple[str | None, ExperimentParams]]:
+    if not experiment.variants:
+        yield None, experiment
+    plain = {k: getattr(experiment, k) for k in experiment.__dataclass_fields__}
+    for variant, changes in experiment.variants.items():
+        if not isinstance(changes, Mapping | None):
+            raise ConfigError(f"{path}.variants.{variant}: found {changes!r}, expected a mapping")
+        data = merged(plain, changes or {}) | {"variants": {}}
+        yield variant, from_mapping(ExperimentParams, data, f"{path}.variants.{variant}")
+
+
+def _runs(
+    params: ParamsFile,
+    name: str,
+    variant: str | None,
+    experiment: ExperimentParams,
+    problem: ProblemConfig,
+    path: str,
+) -> Iterator[RunConfig]:
+    if not experiment.seeds:
+        raise ConfigError(f"{path}.seeds: found an empty list, expected at least one seed")
+    _no_repeats(experiment.seeds, f"{path}.seeds")
+    if not experiment.methods:
+        raise ConfigError(f"{path}.methods: found none, expected at least one method")
+    for method, data in experiment.methods.items():
+        where = f"{path}.methods.{method}"
+        if method not in SOLVER_CONFIGS:
+            raise ConfigError(f"{where}: unknown method; {nearest(method, SOLVER_CONFIGS)}")
+        if data is None:  # a variant or a scale leaves this method out
+            continue
+        method_params = from_mapping(MethodParams, string_keys(data, where), where)
+        presets = params.presets.get(method, {})
+        if method_params.preset not in presets:
+            raise ConfigError(
+                f"{where}.preset: unknown preset; {nearest(method_params.preset, presets)}"
+            )
+        if not method_params.epsilons:
+            raise ConfigError(f"{where}.epsilons: found an empty list, expected at least one")
+        _no_repeats(method_params.epsilons, f"{where}.epsilons")
+        for epsilon in method_params.epsilons:
+            num_steps, settings, at = at_epsilon(method_params, epsilon, where)
+            settings = merged(presets[method_params.preset], settings)
+            solver: SolverConfig = from_mapping(SOLVER_CONFIGS[method], settings, f"{at}.settings")
+            for seed in experiment.seeds:
+                try:
+                    yield RunConfig(
+                        scale=params.scale,
+                        experiment=name,
+                        variant=variant,
+                        method=method,  # type: ignore[arg-type]
+                        epsilon=epsilon,
+                        seed=seed,
+                        num_steps=num_steps,
+                        problem=problem,
+                        solver=solver,
+                        compute=params.compute,
+                    )
+                except ConfigError as error:
+                    raise ConfigError(f"{where}.{error}") from None
+
+
+def _no_repeats(values: tuple[Any, ...], path: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ConfigError(f"{path}: {value!r} stands twice; two runs would share one folder")
+
+
+def _no_shared_folders(runs: list[Run], path: str) -> None:
+    """Epsilons that are written alike, or a variant named like an experiment, share a folder."""
+    seen: set[tuple[str, str]] = set()
+    for run in runs:
+        if (run.case, run.name) in seen:
+            raise ConfigError(
+                f"{path}: experiments.{run.config.experiment}: two runs would share the folder "
+                f"{run.case}/{run.name}; change an epsilon (six digits count) or rename a variant"
+            )
+        seen.add((run.case, run.name))
+
+
+def _unavailable(problem: ProblemConfig) -> str | None:
+    """Why this experiment cannot run here; None when its data is present or can be had."""
+    from entropic_ot.data.msci import msci_available
+    from entropic_ot.data.sources import mirror_folders
+
+    if isinstance(problem, MSCIProblem) and not msci_available(
+        raw_files(problem)[0].parent, problem.dim, mirror_folders()
+    ):
+        return (
+            f"the single-cell files full_cite_pcas_{problem.dim}_day_*.npy are neither in "
+            f"{raw_files(problem)[0].parent} nor in a mirror folder (EOT_MIRROR); "
+            f"get them with `entropic-ot fetch msci --dim {problem.dim}`"
+        )
+    return None

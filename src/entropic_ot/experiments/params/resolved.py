@@ -1,0 +1,131 @@
+"""All that the workflow asks of params.yaml at one scale, and the files that its jobs read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from entropic_ot.experiments.config import (
+    ArraysProblem,
+    ClassifierConfig,
+    EvaluationConfig,
+    ProblemConfig,
+    ReferenceConfig,
+    RunConfig,
+    to_json,
+)
+from entropic_ot.experiments.params.schema import FigureParams
+from entropic_ot.experiments.paths import Layout, data_files, dataset_name
+from entropic_ot.files import write_text
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and the files that its jobs need."""
+
+    config: RunConfig
+    needs_classifier: bool
+    reference: ReferenceConfig | None
+    """The large discrete plan that a metric compares with; None when none does."""
+
+    @property
+    def case(self) -> str:
+        return self.config.case
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def dataset(self) -> str | None:
+        return dataset_name(self.config.problem)
+
+    @property
+    def data_files(self) -> list[Path]:
+        """What the training reads besides its configuration."""
+        return data_files(self.config.problem)
+
+
+@dataclass(frozen=True)
+class Params:
+    """All that the workflow asks of params.yaml at one scale."""
+
+    scale: str
+    runs: list[Run]
+    evaluations: dict[str, EvaluationConfig]
+    classifier: ClassifierConfig
+    figure_params: dict[str, FigureParams]
+    left_out: list[str]
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self.scale)
+
+    @cached_property
+    def cases(self) -> list[str]:
+        return list(dict.fromkeys(run.case for run in self.runs))
+
+    @cached_property
+    def datasets(self) -> dict[str, ProblemConfig]:
+        """Prepared data sets by folder name."""
+        return {r.dataset: r.config.problem for r in self.runs if r.dataset is not None}
+
+    @cached_property
+    def needs_classifier(self) -> bool:
+        return any(run.needs_classifier for run in self.runs)
+
+    @cached_property
+    def references(self) -> list[ReferenceConfig]:
+        """The large discrete plans that metrics compare with, each once."""
+        plans = (run.reference for run in self.runs)
+        return list({(r.case, r.name): r for r in plans if r is not None}.values())
+
+    @cached_property
+    def figures(self) -> dict[str, list[Run]]:
+        """The runs behind each figure; figures with an experiment left out are not made.
+
+        An experiment on the user's own arrays needs no entry in params.yaml: where no figure shows
+        it, there is one by its own name.
+        """
+        chosen = {}
+        for name, figure in self.figure_params.items():
+            runs = [r for r in self.runs if r.config.experiment in figure.experiments]
+            if {r.config.experiment for r in runs} == set(figure.experiments):
+                chosen[name] = runs
+        shown = {run.config.experiment for runs in chosen.values() for run in runs}
+        for run in self.runs:
+            name = run.config.experiment
+            if isinstance(run.config.problem, ArraysProblem) and name not in shown:
+                chosen.setdefault(name, []).append(run)
+        return chosen
+
+    def notebook_of(self, figure: str) -> str:
+        """The notebook that draws this figure, in workflow/notebooks: its own, or own_data."""
+        return figure if figure in self.figure_params else "own_data"
+
+
+def write_configs(params: Params) -> list[Path]:
+    """Write the resolved configuration of every run and case; only files whose text changed.
+
+    Files of runs that are no longer in params.yaml are removed. Returns the files that belong.
+    """
+    layout, texts = params.layout, {}
+    for run in params.runs:
+        texts[layout.run_config(run.case, run.name)] = to_json(run.config)
+    for case, evaluation in params.evaluations.items():
+        texts[layout.evaluation_config(case)] = to_json(evaluation)
+    for reference in params.references:
+        path = layout.reference_config(reference.case, reference.name)
+        texts[path] = to_json(reference)
+    for dataset, problem in params.datasets.items():
+        texts[layout.data_config(dataset)] = to_json(problem)
+    if params.needs_classifier:
+        texts[layout.classifier_config] = to_json(params.classifier)
+    for path, text in texts.items():
+        if not path.exists() or path.read_text() != text:
+            write_text(path, text)
+    for path in (layout.root / "config").rglob("*.json"):
+        if path not in texts:
+            path.unlink()
+    return list(texts)

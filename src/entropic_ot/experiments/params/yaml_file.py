@@ -1,0 +1,70 @@
+"""YAML mappings: read strictly, and laid over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from entropic_ot.errors import ConfigError
+
+
+class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML keeps the last of two equal keys; here that is an error."""
+
+
+def _mapping_without_duplicates(loader: Any, node: Any) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:  # before merge keys (<<) are laid under the mapping's own
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            mark = key_node.start_mark
+            raise ConfigError(
+                f"{mark.name}: line {mark.line + 1}: key {key!r} stands twice; keep one of them"
+            )
+        seen.add(key)
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(k, deep=True): loader.construct_object(v, deep=True)
+        for k, v in node.value
+    }
+
+
+_UniqueKeyLoader.add_constructor(
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; ConfigError on a missing file, bad syntax or a repeated key."""
+    try:
+        with path.open() as file:
+            data = yaml.load(file, Loader=_UniqueKeyLoader)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: not found; run from the repository's root or pass --params"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: found {type(data).__name__}, expected a mapping of keys")
+    return data
+
+
+def merged(base: Any, override: Any) -> Any:
+    """`override` laid over `base`: mappings key by key, anything else replaced whole."""
+    if isinstance(base, Mapping) and isinstance(override, Mapping):
+        if "kind" in override and override["kind"] != base.get("kind", override["kind"]):
+            return dict(override)  # another kind of problem or network has other keys
+        keys = [*base, *(k for k in override if k not in base)]
+        return {
+            k: merged(base[k], override[k])
+            if k in base and k in override
+            else override.get(k, base.get(k))
+            for k in keys
+        }
+    return override

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 
 from entropic_ot import plotting
 from entropic_ot.plotting import Cell, Point
@@ -115,6 +116,15 @@ def test_limits_are_square_and_hold_the_points() -> None:
 
 
 # --- numbers -------------------------------------------------------------------------------------
+
+
+def test_the_spread_of_a_floor_is_a_band_around_it(ax: Axes) -> None:
+    points = [Point(1.0, 0.5, floor=0.0, floor_std=0.1), Point(0.1, 0.2, floor=0.05)]
+    plotting.metric_by_epsilon(ax, {"enot": points}, "error")
+    (band,) = [c for c in ax.collections if isinstance(c, PolyCollection)]
+    corners = np.asarray(band.get_paths()[0].vertices)
+    assert {round(float(y), 9) for y in corners[:, 1]} == {-0.1, 0.1}
+    assert corners[:, 0].min() == pytest.approx(0.58) and corners[:, 0].max() == pytest.approx(1.42)
 
 
 def test_metric_by_epsilon_draws_values_and_floors(ax: Axes) -> None:

@@ -35,7 +35,8 @@ compared = comparison.compare(figure_data.read_metrics(metrics), published)
 # %% [markdown]
 # **How to read it.** One panel per experiment and metric that has a better direction. Markers: the
 # mean over seeds, with its 95 % interval where there are several seeds. Dashes: what an exact
-# sampler, or real data, gets with as many points. Bars in a method's colour: the number published
+# sampler, or real data, gets with as many points, with a grey band of one standard deviation over
+# such samplers where that is known. Bars in a method's colour: the number published
 # for that method, dotted where it is of another draw of the problem's random parameters (‡ in the
 # tables) and so cannot be better or worse than ours; those remembered and not read from the paper
 # are marked (m) in the tables. Peers that are not run here stand in the tables only. The axis is

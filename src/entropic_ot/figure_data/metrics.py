@@ -86,7 +86,7 @@ def series(
         for epsilon in runs_of(own, method=method):
             found = estimate(rows, metric, case=case, method=method, epsilon=epsilon)
             if found is not None:
-                point = Point(epsilon, found.value, found.half_width, found.floor)
+                point = Point(epsilon, found.value, found.half_width, found.floor, found.floor_std)
                 out.setdefault(method, []).append(point)
     return out
 

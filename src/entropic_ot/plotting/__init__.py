@@ -8,6 +8,7 @@ in PDF files, which keeps them small; text and lines stay vectors.
 from entropic_ot.plotting.curves import (
     Point,
     bars,
+    floor_band,
     metric_by_epsilon,
 )
 from entropic_ot.plotting.figures import (
@@ -123,6 +124,7 @@ __all__ = [
     "evenly_spaced",
     "finish",
     "fitted_samples",
+    "floor_band",
     "image_grid",
     "image_samples",
     "image_trajectories",

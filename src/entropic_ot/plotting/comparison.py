@@ -64,6 +64,8 @@ def comparison_panel(ax: Axes, table: Comparison) -> None:
                 lw=1, zorder=1, label="floor",
             )  # fmt: skip
             values.append(line.floor)
+            if line.floor_std is not None:
+                plotting.floor_band(ax, at, line.floor, line.floor_std)
     if values and min(values) > 0:
         _log_axis(ax, min(values), max(values))
     else:

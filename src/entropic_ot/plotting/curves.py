@@ -24,6 +24,8 @@ class Point:
     """Half of the 95 % interval over seeds; 0 for one seed."""
     floor: float | None = None
     """What an exact sampler gets, where it is known."""
+    floor_std: float | None = None
+    """Its standard deviation over exact samplers, where it is known."""
 
 
 def metric_by_epsilon(
@@ -31,6 +33,7 @@ def metric_by_epsilon(
 ) -> None:
     """One marker per method and epsilon (evenly spaced columns), the floors as dashes.
 
+    A grey band around a floor: one standard deviation of exact samplers to either side.
     A logarithmic axis is used only when everything on it is positive.
     """
     points = [point for own in series.values() for point in own]
@@ -54,6 +57,10 @@ def metric_by_epsilon(
             list(floors.values()), np.array(at) - 0.42, np.array(at) + 0.42, colors=FLOOR_COLOUR,
             linestyles=FLOOR_DASHES, lw=1, label="exact sampler", zorder=2,
         )  # fmt: skip
+    spreads = {p.epsilon: (p.floor, p.floor_std) for p in points}
+    for epsilon, (floor, std) in spreads.items():
+        if floor is not None and std is not None:
+            floor_band(ax, epsilons.index(epsilon), floor, std)
     values = [p.value for p in points] + list(floors.values())
     if log and all(value > 0 for value in values if math.isfinite(value)):
         tops = [point.value + point.half_width for point in points]
@@ -64,6 +71,14 @@ def metric_by_epsilon(
     ax.set(xlim=(-0.6, len(epsilons) - 0.4), title=label)
     ax.set_xlabel(r"$\varepsilon$", labelpad=1)
     _open_frame(ax)
+
+
+def floor_band(ax: Axes, at: float, floor: float, std: float) -> None:
+    """One standard deviation of exact samplers around their floor, in the column at `at`."""
+    ax.fill_between(
+        [at - 0.42, at + 0.42], floor - std, floor + std, color=FLOOR_COLOUR, alpha=0.25, lw=0,
+        zorder=1,
+    )  # fmt: skip
 
 
 def _log_axis(ax: Axes, values: Sequence[float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -34,10 +34,17 @@ NUM_POWERS = 4
 """1, t, t^2, t^3: the powers of the time in A(t)."""
 
 
-def linear_map(coefficients: torch.Tensor, t: float) -> torch.Tensor:
-    """A(t) = sum_p t^p coefficients_p: [NUM_POWERS, dim, dim] -> [dim, dim]."""
-    powers = torch.tensor([t**p for p in range(len(coefficients))], device=coefficients.device)
-    return torch.einsum("p,pde->de", powers, coefficients)
+def time_powers(times: Sequence[float], *, device: torch.device) -> torch.Tensor:
+    """t_k^p, p = 0 .. 3: [len(times), NUM_POWERS]; one tensor for all times of a path."""
+    return torch.tensor([[t**p for p in range(NUM_POWERS)] for t in times], device=device)
+
+
+def linear_maps(coefficients: torch.Tensor, powers: torch.Tensor) -> torch.Tensor:
+    """A(t_k) = sum_p t_k^p coefficients_p [NUM_POWERS, dim, dim] at N times: [N, dim, dim].
+
+    For all steps of a path at once: a small tensor of each step's own would make a GPU wait.
+    """
+    return torch.einsum("kp,pde->kde", powers, coefficients)
 
 
 class MLPPotential(nn.Module):
@@ -126,5 +133,6 @@ class LinearMLPDrift(MLPDrift):
 
     def forward(self, t: float, x: Points) -> Points:
         with torch.autocast(x.device.type, enabled=False):
-            mapped = x @ linear_map(self.linear, t)
+            powers = time_powers([t], device=x.device)
+            mapped = x @ linear_maps(self.linear, powers)[0]
         return super().forward(t, x) + mapped

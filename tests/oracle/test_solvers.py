@@ -469,7 +469,7 @@ def test_persistent_chains_belong_to_the_rows_of_the_source() -> None:
     assert before.shape == x.shape
     solver.step(problem, rng=rng, progress=0.0)
     moved = (solver.chains.y != before).any(dim=1)
-    assert 1 <= int(moved.sum()) <= 4  # a batch of rows, drawn with replacement
+    assert int(moved.sum()) == 4  # a batch of different rows
     assert float((solver.chains.y - x).norm(dim=1).max()) < 5
 
 
@@ -479,6 +479,21 @@ def test_persistent_chains_need_a_finite_source() -> None:
     problem = EOTProblem(StandardNormal((2,)), StandardNormal((2,)), 0.1)
     with pytest.raises(ConfigError, match=r"chains: found 'persistent'.*'replay'"):
         solver.step(problem, rng=make_rng(0), progress=0.0)
+
+
+def test_a_batch_of_persistent_chains_has_none_twice() -> None:
+    """With a batch as large as the source every chain moves in every step."""
+    config = dataclasses.replace(EGNOT_TINY, chains="persistent", batch_size=16)
+    solver, problem = EgNOT((2,), config, epsilon=0.1), tiny_problem(0.1, n=16)
+    rng = make_rng(0)
+    solver.step(problem, rng=rng, progress=0.0)
+    assert isinstance(solver.chains, PersistentStates)
+    before = solver.chains.y.clone()
+    solver.step(problem, rng=rng, progress=0.0)
+    assert bool((solver.chains.y != before).any(dim=1).all())
+    few = tiny_problem(0.1, n=15)
+    with pytest.raises(ConfigError, match=r"batch_size: found 16 .* 15 points, expected at most"):
+        EgNOT((2,), config, epsilon=0.1).step(few, rng=rng, progress=0.0)
 
 
 # --- training -------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ class EgNOTConfig:
     step_size: float = 0.1
     """eta / epsilon: the Langevin step eta in units of epsilon (eta = step_size * epsilon)."""
     chains: Literal["replay", "persistent"] = "replay"
-    """replay: chains restart from a buffer of (x, y); persistent: one chain per source point."""
+    """replay: chains restart from a buffer of (x, y); persistent: one chain per source point,
+    of which a batch goes on with different ones (so the source has at least batch_size points)."""
     buffer_size: int = 10000
     """Pairs kept by `chains: replay`."""
     buffer_probability: float = 0.95

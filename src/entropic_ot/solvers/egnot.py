@@ -156,13 +156,19 @@ class EgNOT:
                 "chains: found 'persistent' with a source of infinitely many points, expected "
                 "'replay' there (persistent chains are attached to the rows of an array)"
             )
+        if len(source) < self.config.batch_size:
+            raise ConfigError(
+                f"batch_size: found {self.config.batch_size} with a source of {len(source)} "
+                "points, expected at most as many: a batch goes on with different persistent "
+                "chains. Lower batch_size, or use `chains: replay`."
+            )
         if self.chains is None:
             rows = torch.arange(len(source), device=self.device)
             self.chains = PersistentStates(self.initial(source.at(rows), rng=rng))
         assert isinstance(self.chains, PersistentStates)
-        rows = torch.randint(
-            len(source), (self.config.batch_size,), generator=rng, device=self.device
-        )
+        # Without replacement: of a chain that is there twice, one of the two advances is lost.
+        rows = torch.randperm(len(source), generator=rng, device=rng.device)
+        rows = rows[: self.config.batch_size]
         y = self.langevin(
             source.at(rows),
             self.chains.y[rows],

@@ -496,6 +496,13 @@ def test_a_batch_of_persistent_chains_has_none_twice() -> None:
         EgNOT((2,), config, epsilon=0.1).step(few, rng=rng, progress=0.0)
 
 
+def test_enot_without_any_noise_is_refused_where_there_should_be_some() -> None:
+    config = dataclasses.replace(ENOT_TINY, num_euler_steps=1, noise_last_step=False)
+    ENOT((2,), config, epsilon=0.0)
+    with pytest.raises(ConfigError, match=r"num_euler_steps: found 1 .* expected at least 2"):
+        ENOT((2,), config, epsilon=0.1)
+
+
 # --- training -------------------------------------------------------------------------------------
 
 

@@ -351,6 +351,8 @@ class RunConfig:
             )
         at_least(1, self, "num_steps")
         at_least(0, self, "seed")
+        if isinstance(self.solver, ENOTConfig):
+            self.solver.check_epsilon(self.epsilon)
         self._check_networks()
 
     def _check_networks(self) -> None:

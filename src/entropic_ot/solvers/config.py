@@ -60,6 +60,15 @@ class ENOTConfig:
         share_below_one(self, "adam_beta1", "ema_decay")
         share(self, "epsilon_ramp")
 
+    def check_epsilon(self, epsilon: float) -> None:
+        """ConfigError where these settings leave no noise at all although epsilon asks for some."""
+        if epsilon > 0 and self.num_euler_steps == 1 and not self.noise_last_step:
+            raise ConfigError(
+                f"num_euler_steps: found 1 with noise_last_step: false at epsilon = {epsilon:g}, "
+                "expected at least 2: the only step would be the one without noise, and y a "
+                "function of x. Raise it, or set noise_last_step: true."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class EgNOTConfig:

@@ -49,6 +49,7 @@ class ENOT:
         seed: int = 0,
     ) -> None:
         self.config = config or ENOTConfig()
+        self.config.check_epsilon(epsilon)
         self.epsilon, self.device = epsilon, torch.device(device)
         self.precision: str = precision
         self.autocast = precision == "bfloat16"

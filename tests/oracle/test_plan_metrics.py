@@ -211,7 +211,12 @@ def test_the_exact_plan_gets_the_floor_of_bw_uvp_target_of_a_mixture() -> None:
 
 def enot(factor: float, plan: GaussianPlan) -> ExactENOT:
     # With this form the drift is asked of `velocity`, which ExactENOT replaces.
-    settings = ENOTConfig(num_euler_steps=40, drift_form="bounded_endpoint")
+    settings = ENOTConfig(
+        num_euler_steps=40,
+        time_grid_power=1.0,
+        noise_last_step=True,
+        drift_form="bounded_endpoint",
+    )
     solver = ExactENOT((3,), settings, epsilon=EPSILON, seed=0)
     solver.plan, solver.factor = plan, factor
     return solver
@@ -290,7 +295,9 @@ def test_moments_of_images_are_refused() -> None:
 
 def test_a_path_of_one_step_has_no_times_inside() -> None:
     benchmark = build_benchmark(GAUSSIAN, epsilon=EPSILON)
-    solver = ENOT((3,), ENOTConfig(num_euler_steps=1), epsilon=EPSILON, seed=0)
+    solver = ENOT(
+        (3,), ENOTConfig(num_euler_steps=1, noise_last_step=True), epsilon=EPSILON, seed=0
+    )
     with pytest.raises(ConfigError, match="num_path_times: found 10 with num_euler_steps = 1"):
         draw_samples(solver, benchmark, SETTINGS, epsilon=EPSILON, label="test")
 

@@ -16,6 +16,7 @@ from params_edits import Edit, change, remove
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments import config as config_module
 from entropic_ot.experiments.config import (
+    SOLVER_CONFIGS,
     RunConfig,
     load_classifier,
     load_evaluation,
@@ -711,6 +712,17 @@ def test_the_limits_themselves_are_accepted() -> None:
     ENOTConfig(num_euler_steps=1, noise_last_step=True).check_epsilon(1.0)
     ENOTConfig(num_euler_steps=2, noise_last_step=False).check_epsilon(1.0)
     EgNOTConfig(chains="persistent", buffer_size=1)
+
+
+@pytest.mark.parametrize(
+    ("method", "preset"),
+    [("enot", "vectors"), ("egnot", "vectors"), ("sinkhorn", "default"), ("lightsb", "default")],
+)
+def test_the_defaults_in_python_are_a_preset(
+    original: dict[str, Any], method: str, preset: str
+) -> None:
+    settings = original["presets"][method][preset]
+    assert dataclasses.asdict(SOLVER_CONFIGS[method]()) == settings
 
 
 # --- the resolved files ---------------------------------------------------------------------------

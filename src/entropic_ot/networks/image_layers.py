@@ -29,7 +29,8 @@ class NormSiLU(nn.GroupNorm):
         scale: torch.Tensor | None = None,
         shift: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        weight, bias = self.weight, self.bias
+        weight: torch.Tensor = self.weight
+        bias: torch.Tensor = self.bias
         if scale is not None and shift is not None:
             weight, bias = weight * (1 + scale), bias * (1 + scale) + shift
         return _NormSiLU.apply(x, weight, bias)  # type: ignore[no-any-return]

@@ -47,6 +47,29 @@ def linear_maps(coefficients: torch.Tensor, powers: torch.Tensor) -> torch.Tenso
     return torch.einsum("kp,pde->kde", powers, coefficients)
 
 
+def mlp_gradient(
+    y: Points,
+    into: torch.Tensor,
+    first_bias: torch.Tensor,
+    weights: list[torch.Tensor],
+    biases: list[torch.Tensor],
+    end: torch.Tensor,
+    back: torch.Tensor,
+) -> Points:
+    """Gradient of an MLP with one output at y [batch, dim], float32; no graph is made.
+
+    The first layer is computed in float32 by `into` [dim, width], the hidden ones in the type of
+    `weights`, and the way back ends with `end` [1, width] and `back` [width, dim] in that type.
+    """
+    before = [torch.addmm(first_bias, y, into).to(back.dtype)]
+    for weight, bias in zip(weights, biases, strict=True):
+        before.append(nn.functional.linear(nn.functional.silu(before[-1]), weight, bias))
+    delta = torch.ops.aten.silu_backward(end.expand_as(before[-1]), before[-1])
+    for weight, a in zip(reversed(weights), reversed(before[:-1]), strict=True):
+        delta = torch.ops.aten.silu_backward(delta @ weight, a)
+    return (delta @ back).float()
+
+
 class MLPPotential(nn.Module):
     """g: [batch, dim] -> [batch]."""
 
@@ -54,11 +77,13 @@ class MLPPotential(nn.Module):
         super().__init__()
         self.net = MLP(dim, 1, width=width, depth=depth)
 
-    def input_gradient(self, *, dtype: torch.dtype) -> Callable[[Points], Points]:
+    def input_gradient(
+        self, *, dtype: torch.dtype, evaluate: Callable[..., Points] = mlp_gradient
+    ) -> Callable[[Points], Points]:
         """y -> grad g(y) [batch, dim], float32, with the weights as they are now.
 
-        Written out by hand: no graph is made, and the weights are cast to `dtype` once for as many
-        evaluations as a Langevin chain makes. Hidden layers are computed in `dtype`.
+        The weights are cast to `dtype` once for as many evaluations as a Langevin chain makes.
+        `evaluate`: `mlp_gradient`, or what a compiler has made of it.
         """
         first, hidden, last = self.net.first, self.net.hidden, self.net.last
         into = first.weight.detach().t()
@@ -70,13 +95,7 @@ class MLPPotential(nn.Module):
 
         @torch.no_grad()
         def gradient(y: Points) -> Points:
-            before = [torch.addmm(first_bias, y, into).to(dtype)]
-            for weight, bias in zip(weights, biases, strict=True):
-                before.append(nn.functional.linear(nn.functional.silu(before[-1]), weight, bias))
-            delta = torch.ops.aten.silu_backward(end.expand_as(before[-1]), before[-1])
-            for weight, a in zip(reversed(weights), reversed(before[:-1]), strict=True):
-                delta = torch.ops.aten.silu_backward(delta @ weight, a)
-            return (delta @ back).float()
+            return evaluate(y, into, first_bias, weights, biases, end, back)
 
         return gradient
 
@@ -115,8 +134,10 @@ class QuadraticMLPPotential(MLPPotential):
             form = ((y @ self.symmetric()) * y).sum(1) / 2
         return super().forward(y) + form
 
-    def input_gradient(self, *, dtype: torch.dtype) -> Callable[[Points], Points]:
-        network = super().input_gradient(dtype=dtype)
+    def input_gradient(
+        self, *, dtype: torch.dtype, evaluate: Callable[..., Points] = mlp_gradient
+    ) -> Callable[[Points], Points]:
+        network = super().input_gradient(dtype=dtype, evaluate=evaluate)
         symmetric = self.symmetric().detach()
         return lambda y: network(y).addmm_(y, symmetric)
 

@@ -80,7 +80,11 @@ class UNetDrift(nn.Module):
         _set_to_zero(self.out)
 
     def forward(self, t: float, x: Points) -> Points:
-        time = self.time(time_features(t, self.num_features, device=x.device))
+        return self.at(time_features(t, self.num_features, device=x.device), x)
+
+    def at(self, features: torch.Tensor, x: Points) -> Points:
+        """f from the features of the time [1, num_features]: a function of tensors alone."""
+        time = self.time(features)
         h = F.pixel_unshuffle(x, self.patch).to(memory_format=torch.channels_last)
         h = self.stem(h)
         skips = []

@@ -499,6 +499,41 @@ def test_a_batch_of_persistent_chains_has_none_twice() -> None:
         EgNOT((2,), config, epsilon=0.1).step(few, rng=rng, progress=0.0)
 
 
+def test_activations_that_are_computed_again_give_the_same_gradients() -> None:
+    """And fewer of them are kept: those of all Euler steps of the U-Net otherwise."""
+    images = torch.rand(2, 6, 3, 8, 8, generator=make_rng(0)) * 2 - 1
+    problem = EOTProblem(Rows(images[0]), Rows(images[1]), 0.5)
+    config = dataclasses.replace(
+        ENOT_TINY,
+        drift=NetworkConfig(kind="unet", width=4, depth=2),
+        potential=NetworkConfig(kind="resnet", width=4, depth=2),
+        batch_size=6,
+    )
+    gradients, kept = [], []
+    for again in (False, True):
+        solver = ENOT(
+            (3, 8, 8), dataclasses.replace(config, checkpoint_activations=again), epsilon=0.5
+        )
+        for p in solver.drift.module.parameters():  # its last layers start at zero
+            p.data = 0.3 * torch.randn(p.shape, generator=make_rng(p.numel()))
+        sizes: list[int] = []
+
+        def note(t: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(t.numel())
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+            path = solver.simulate(images[0], rng=make_rng(1), epsilon=0.5)
+        kept.append(sum(sizes))
+        (path.energy.mean() + path.final.pow(3).sum()).backward()
+        parts = [p.grad for p in solver.drift.module.parameters() if p.grad is not None]
+        gradients.append(torch.cat([g.flatten() for g in parts]))
+        solver.step(problem, rng=make_rng(2), progress=0.0)
+    assert float(gradients[0].norm()) > 1
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert 0 < kept[1] < kept[0] / 5
+
+
 def test_enot_without_any_noise_is_refused_where_there_should_be_some() -> None:
     config = dataclasses.replace(ENOT_TINY, num_euler_steps=1, noise_last_step=False)
     ENOT((2,), config, epsilon=0.0)

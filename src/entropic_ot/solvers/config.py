@@ -54,6 +54,9 @@ class ENOTConfig:
     """Decay of the averaged weights, which are the ones that are sampled."""
     epsilon_ramp: float = 0.0
     """Share of the training in which epsilon rises linearly from 0 to its value."""
+    checkpoint_activations: bool = False
+    """U-Nets: keep only the states of the path and compute the network again in the backward pass,
+    for a quarter of the memory and a third more time. MLPs take no notice of it."""
 
     def __post_init__(self) -> None:
         at_least(1, self, "num_euler_steps", "num_drift_steps", "batch_size")

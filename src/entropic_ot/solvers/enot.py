@@ -13,6 +13,7 @@ import itertools
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from entropic_ot.dynamics.euler_maruyama import (
     Observer,
@@ -140,6 +141,10 @@ class ENOT:
             if not isinstance(module, UNetDrift):
                 return module(t, x)  # type: ignore[no-any-return]
             features = time_features(t, module.num_features, device=x.device)
+            if self.config.checkpoint_activations and torch.is_grad_enabled():
+                return checkpoint(  # type: ignore[no-any-return]
+                    self.unet_at, features, x, use_reentrant=False, preserve_rng_state=False
+                )
             return self.unet_at(features, x)
 
     def _unet_at(self, features: torch.Tensor, x: Points) -> torch.Tensor:

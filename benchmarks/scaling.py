@@ -47,9 +47,11 @@ def points(config: ScalingConfig) -> Iterator[Point]:
         yield {"method": method, "changed": "base", "value": "", **base, "settings": {}}
         for quantity, values in scaling.values.items():
             for value in values:
-                where = base | {"settings": {}}
-                (where if quantity in base else where["settings"])[quantity] = value
-                yield {"method": method, "changed": quantity, "value": value, **where}
+                changed = {quantity: value}
+                where = base | changed if quantity in base else base
+                settings = {} if quantity in base else changed
+                point = {"method": method, "changed": quantity, "value": value, **where}
+                yield point | {"settings": settings}
 
 
 def measure(point: Point, config: ScalingConfig) -> dict[str, object]:

@@ -1,7 +1,7 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report test lint pytest setup bench dvc dvc-commit repro unlock clean-env help
+.PHONY: all smoke figures report test lint pytest setup bench scaling dvc dvc-commit repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
@@ -34,6 +34,9 @@ pytest: setup
 
 bench: setup ## time the project against plain versions of the same mathematics: results/bench.csv (tens of minutes on a CPU; see docs/performance.md)
 	@$(ENV) python benchmarks/run.py $(BENCH_ARGS)
+
+scaling: setup ## seconds and memory of a training step against dimension, batch, steps and epsilon: results/scaling.csv (minutes)
+	@$(ENV) python benchmarks/scaling.py
 
 setup: ## build or update .venv and nothing else
 	@scripts/setup.sh

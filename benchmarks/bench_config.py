@@ -16,12 +16,13 @@ from entropic_ot.experiments.config import (
     RunConfig,
 )
 from entropic_ot.experiments.params import load_params, merged, read_yaml
-from entropic_ot.networks.config import NetworkConfig
+from entropic_ot.networks.config import KINDS, NetworkConfig
 from entropic_ot.solvers.config import SolverConfig
 from entropic_ot.strict import at_least, convert, from_mapping, nearest
 
 SETTINGS = Path(__file__).with_name("settings.yaml")
 PARAMS = Path("params.yaml")
+IMAGE_KINDS = {kind for (_, axes), kinds in KINDS.items() if axes == 3 for kind in kinds}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,32 @@ class QualityConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScalingMethod:
+    """What scaling.py changes of one method."""
+
+    preset: str
+    """Key below presets.<method> of params.yaml."""
+    settings: dict[str, Any]
+    """Settings that differ from the preset at the base point."""
+    values: dict[str, Any]
+    """dim, epsilon or a setting -> list of its values, the rest being as at the base point."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingConfig:
+    """All of scaling.py."""
+
+    dim: int
+    """Coordinates of a point at the base point."""
+    epsilon: float
+    """Entropic regularisation there."""
+    seconds_a_point: float
+    """Timed steps of a point stop after this."""
+    methods: dict[str, ScalingMethod]
+    """enot, egnot -> what is changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The whole of settings.yaml."""
 
@@ -170,6 +197,8 @@ class Settings:
     """What run.py times, by name."""
     time_to_quality: QualityConfig
     """What time_to_quality.py trains."""
+    scaling: ScalingConfig
+    """What scaling.py measures."""
 
 
 def load_settings(path: Path = SETTINGS) -> Settings:
@@ -201,7 +230,7 @@ def run_config(
     if preset not in presets:
         raise ConfigError(f"preset of {method}: unknown {preset!r}; {nearest(preset, presets)}")
     solver = convert(SOLVER_CONFIGS[method], merged(presets[preset], settings), f"{method}")
-    images = any(network.kind != "mlp" for network in _networks(solver))
+    images = any(network.kind in IMAGE_KINDS for network in _networks(solver))
     anyone = next(
         run.config
         for run in load_params(PARAMS).runs

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from entropic_ot.errors import DataError
-from entropic_ot.experiments.store import atomic_path
+from entropic_ot.files import atomic_path
 
 COLUMNS = (
     "case",

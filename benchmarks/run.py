@@ -20,7 +20,7 @@ from bench_config import (
     load_settings,
 )
 from bench_table import Row, format_row, markdown, read_rows, update_rows
-from cases import SIDES, Side, SkippedCase, Workload, build_workload
+from cases import SIDES, Side, SkippedCase, SolverWorkload, Workload, build_workload
 from entropic_ot.device import choose_device, choose_precision, describe_device
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments.params import load_params
@@ -71,7 +71,6 @@ class Machine:
             "device": describe_device(self.device).rsplit(", ", 1)[0],
             "threads": torch.get_num_threads(),
             "precision": self.precision,
-            "compile": str(getattr(compute, "compile", "no")),
             "commit": f"{(state['commit'] or 'unknown')[:10]}{'+' if state['dirty'] else ''}",
             "torch": torch.__version__,
         }
@@ -98,8 +97,11 @@ def measure_case(name: str, case: CaseConfig, machine: Machine, args: argparse.N
     if len(workloads) == 2:
         values["ratio"] = seconds["reference"] / seconds["fast"]
     if not isinstance(case, SolverCase):
-        values["precision"] = values["compile"] = None
+        values["precision"] = None
     else:
+        fast = workloads["fast"]
+        assert isinstance(fast, SolverWorkload)
+        values["compile"] = fast.solver.compiled
         values["flops"] = flops = count_flops(case, device)
         machine.update_peak()
         values["share_of_peak"] = flops / seconds["fast"] / machine.peak[machine.precision]

@@ -24,7 +24,7 @@ from entropic_ot.errors import ConfigError, EntropicOTError
 from entropic_ot.experiments.build import Benchmark, as_array, build_benchmark, build_solver
 from entropic_ot.experiments.provenance import git_state
 from entropic_ot.experiments.sample import sample_all
-from entropic_ot.experiments.store import atomic_path
+from entropic_ot.files import atomic_path
 from entropic_ot.metrics.bures import bw_uvp_of_samples
 from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.solvers.base import Solver

@@ -36,6 +36,14 @@ def choose_precision(
     return "bfloat16" if native else "float32"
 
 
+def choose_compile(name: Literal["auto", "always", "never"], device: torch.device) -> bool:
+    """Whether networks are compiled by torch.compile: "auto" does so on CUDA only.
+
+    On a CPU it does not pay (measured in docs/performance.md).
+    """
+    return name == "always" or (name == "auto" and device.type == "cuda")
+
+
 def _cpu_has(flag: str) -> bool:
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.exists() and flag in cpuinfo.read_text().split()

@@ -264,7 +264,12 @@ def test_the_exact_plan_gets_the_floor_of_bw_uvp_target_of_a_mixture() -> None:
 
 def enot(factor: float, plan: GaussianPlan, num_steps: int = 40) -> ExactENOT:
     # With this form the drift is asked of `velocity`, which ExactENOT replaces.
-    settings = ENOTConfig(num_euler_steps=num_steps, drift_form="bounded_endpoint")
+    settings = ENOTConfig(
+        num_euler_steps=num_steps,
+        time_grid_power=1.0,
+        noise_last_step=True,
+        drift_form="bounded_endpoint",
+    )
     solver = ExactENOT((3,), settings, epsilon=EPSILON, seed=0)
     solver.plan, solver.factor = plan, factor
     return solver

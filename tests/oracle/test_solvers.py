@@ -36,6 +36,8 @@ ENOT_TINY = ENOTConfig(
     drift=SMALL,
     potential=SMALL,
     num_euler_steps=3,
+    time_grid_power=1.0,
+    noise_last_step=True,
     num_drift_steps=1,
     batch_size=16,
     drift_learning_rate=FROZEN,
@@ -45,6 +47,7 @@ ENOT_TINY = ENOTConfig(
 EGNOT_TINY = EgNOTConfig(
     potential=SMALL,
     num_langevin_steps=3,
+    num_warm_up_steps=0,
     batch_size=16,
     buffer_size=64,
     learning_rate=FROZEN,
@@ -469,7 +472,7 @@ def test_persistent_chains_belong_to_the_rows_of_the_source() -> None:
     assert before.shape == x.shape
     solver.step(problem, rng=rng, progress=0.0)
     moved = (solver.chains.y != before).any(dim=1)
-    assert 1 <= int(moved.sum()) <= 4  # a batch of rows, drawn with replacement
+    assert int(moved.sum()) == 4  # a batch of different rows
     assert float((solver.chains.y - x).norm(dim=1).max()) < 5
 
 
@@ -479,6 +482,63 @@ def test_persistent_chains_need_a_finite_source() -> None:
     problem = EOTProblem(StandardNormal((2,)), StandardNormal((2,)), 0.1)
     with pytest.raises(ConfigError, match=r"chains: found 'persistent'.*'replay'"):
         solver.step(problem, rng=make_rng(0), progress=0.0)
+
+
+def test_a_batch_of_persistent_chains_has_none_twice() -> None:
+    """With a batch as large as the source every chain moves in every step."""
+    config = dataclasses.replace(EGNOT_TINY, chains="persistent", batch_size=16)
+    solver, problem = EgNOT((2,), config, epsilon=0.1), tiny_problem(0.1, n=16)
+    rng = make_rng(0)
+    solver.step(problem, rng=rng, progress=0.0)
+    assert isinstance(solver.chains, PersistentStates)
+    before = solver.chains.y.clone()
+    solver.step(problem, rng=rng, progress=0.0)
+    assert bool((solver.chains.y != before).any(dim=1).all())
+    few = tiny_problem(0.1, n=15)
+    with pytest.raises(ConfigError, match=r"batch_size: found 16 .* 15 points, expected at most"):
+        EgNOT((2,), config, epsilon=0.1).step(few, rng=rng, progress=0.0)
+
+
+def test_activations_that_are_computed_again_give_the_same_gradients() -> None:
+    """And fewer of them are kept: those of all Euler steps of the U-Net otherwise."""
+    images = torch.rand(2, 6, 3, 8, 8, generator=make_rng(0)) * 2 - 1
+    problem = EOTProblem(Rows(images[0]), Rows(images[1]), 0.5)
+    config = dataclasses.replace(
+        ENOT_TINY,
+        drift=NetworkConfig(kind="unet", width=4, depth=2),
+        potential=NetworkConfig(kind="resnet", width=4, depth=2),
+        batch_size=6,
+    )
+    gradients, kept = [], []
+    for again in (False, True):
+        solver = ENOT(
+            (3, 8, 8), dataclasses.replace(config, checkpoint_activations=again), epsilon=0.5
+        )
+        for p in solver.drift.module.parameters():  # its last layers start at zero
+            p.data = 0.3 * torch.randn(p.shape, generator=make_rng(p.numel()))
+        sizes: list[int] = []
+
+        def note(t: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(t.numel())
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+            path = solver.simulate(images[0], rng=make_rng(1), epsilon=0.5)
+        kept.append(sum(sizes))
+        (path.energy.mean() + path.final.pow(3).sum()).backward()
+        parts = [p.grad for p in solver.drift.module.parameters() if p.grad is not None]
+        gradients.append(torch.cat([g.flatten() for g in parts]))
+        solver.step(problem, rng=make_rng(2), progress=0.0)
+    assert float(gradients[0].norm()) > 1
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert 0 < kept[1] < kept[0] / 5
+
+
+def test_enot_without_any_noise_is_refused_where_there_should_be_some() -> None:
+    config = dataclasses.replace(ENOT_TINY, num_euler_steps=1, noise_last_step=False)
+    ENOT((2,), config, epsilon=0.0)
+    with pytest.raises(ConfigError, match=r"num_euler_steps: found 1 .* expected at least 2"):
+        ENOT((2,), config, epsilon=0.1)
 
 
 # --- training -------------------------------------------------------------------------------------

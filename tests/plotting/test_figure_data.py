@@ -106,7 +106,11 @@ def make_run(experiment: str, method: str, epsilon: float, seed: int) -> RunConf
         problem=problem,
         solver=SOLVER_CONFIGS[method](**(IMAGE_NETWORKS[method] if images else {})),
         compute=ComputeConfig(
-            device="cpu", precision="float32", checkpoint_seconds=1.0, log_points=1
+            device="cpu",
+            precision="float32",
+            compile="never",
+            checkpoint_seconds=1.0,
+            log_points=1,
         ),
     )
 

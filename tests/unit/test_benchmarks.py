@@ -18,6 +18,7 @@ import bench_table
 import cases
 import measure
 import run as bench
+import scaling
 import time_to_quality
 from bench_config import (
     SETTINGS,
@@ -404,3 +405,56 @@ def test_a_tiny_training_is_evaluated_and_written(
     assert all(float(row["bw_uvp_plan"]) > float(row["floor"]) > 0 for row in rows)
     printed = capsys.readouterr().out
     assert "enot: bw_uvp_plan below 0.1 % and staying there: not reached" in printed
+
+
+# --- scaling --------------------------------------------------------------------------------------
+
+SMALL_SCALING = """scaling:
+  dim: 2
+  epsilon: 1.0
+  seconds_a_point: 0.0
+  methods:
+    egnot:
+      preset: vectors
+      settings: {potential: {width: 8}, batch_size: 16}
+      values: {dim: [3], num_langevin_steps: [200]}
+"""
+
+
+def test_scaling_changes_one_quantity_at_a_time() -> None:
+    config = load_settings().scaling
+    found = list(scaling.points(config))
+    assert [p["changed"] for p in found].count("base") == len(config.methods) == 2
+    for p in found:
+        differs = {"dim"} if p["dim"] != config.dim else set()
+        differs |= {"epsilon"} if p["epsilon"] != config.epsilon else set()
+        differs |= set(p["settings"])
+        assert differs == ({p["changed"]} if p["changed"] != "base" else set())
+
+
+def test_scaling_measures_what_was_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "settings.yaml"
+    text = SETTINGS.read_text()
+    settings.write_text(text[: text.index("scaling:\n")] + SMALL_SCALING)
+    out = tmp_path / "scaling.csv"
+    assert scaling.main(["--settings", str(settings), "--out", str(out)]) == 0
+    base, wider, longer = written(out)
+    assert [r["changed"] for r in (base, wider, longer)] == ["base", "dim", "num_langevin_steps"]
+    # 18 times as many Langevin steps, beside warm-up and update
+    assert float(longer["seconds_a_step"]) > 2 * float(base["seconds_a_step"]) > 0
+    assert all(float(r["peak_mb"]) >= 0 and r["repeats"] == "1" for r in (base, wider, longer))
+    assert base["compile"] == "no" or torch.cuda.is_available()
+    assert "| egnot  | num_langevin_steps |" in capsys.readouterr().out
+
+
+def test_scaling_says_why_a_point_cannot_be_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "settings.yaml"
+    text = SETTINGS.read_text()
+    small = SMALL_SCALING.replace("num_langevin_steps: [200]", "num_langevin_step: [200]")
+    settings.write_text(text[: text.index("scaling:\n")] + small.replace("dim: [3], ", ""))
+    assert scaling.main(["--settings", str(settings), "--out", str(tmp_path / "s.csv")]) == 1
+    assert "num_langevin_step: unknown key" in capsys.readouterr().err

@@ -238,6 +238,7 @@ def test_a_run_leaves_its_records(project: Any) -> None:
     paths = project["gaussian-d2", "enot"]
     assert {p.name for p in paths["run"].iterdir()} == {MODEL, STATE, LOG, PROVENANCE}
     record = json.loads((paths["run"] / PROVENANCE).read_text())
+    assert record["compile"] == "no"  # compute.compile: auto, on the CPU
     assert record["packages"]["torch"] == torch.__version__.split("+")[0] or record["packages"]
     assert {"commit", "dirty", "config_sha256", "data_sha256", "device", "train_seconds"} <= set(
         record

@@ -36,7 +36,12 @@ ENOT_TINY = ENOTConfig(
     drift=MLP, potential=MLP, num_euler_steps=2, num_drift_steps=2, batch_size=6, epsilon_ramp=0.8
 )
 EGNOT_TINY = EgNOTConfig(
-    potential=MLP, num_langevin_steps=2, num_test_langevin_steps=2, batch_size=6, buffer_size=14
+    potential=MLP,
+    num_langevin_steps=2,
+    num_test_langevin_steps=2,
+    num_warm_up_steps=2,
+    batch_size=6,
+    buffer_size=14,
 )
 LIGHTSB_TINY = LightSBConfig(num_components=4, batch_size=6)
 PERSISTENT = dataclasses.replace(EGNOT_TINY, chains="persistent")

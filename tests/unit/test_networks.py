@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch.nn import functional as F
 
 from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks import build_drift, build_potential
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.config import NetworkConfig
+from entropic_ot.networks.image_layers import DoublingConv, NormSiLU
 from entropic_ot.networks.mlp import MLPPotential
+from entropic_ot.networks.resnet_potential import linear_of_image
 from entropic_ot.networks.unet import UNetDrift, time_features
 
 VECTORS, IMAGES = (5,), (3, 16, 16)
@@ -202,3 +207,77 @@ def test_the_classifier_reads_the_grey_value_off_coloured_digits_of_any_size() -
     assert torch.equal(classifier.labels(coloured), classifier(grey).argmax(1))
     assert torch.equal(classifier.labels(coloured.flip(1)), classifier(grey).argmax(1))
     assert classifier.labels(points((3, 32, 32))).shape == (4,)
+
+
+# --- layers of images -----------------------------------------------------------------------------
+
+
+def assert_same_gradients(
+    fast: Callable[[], torch.Tensor], plain: Callable[[], torch.Tensor], *, of: list[torch.Tensor]
+) -> None:
+    """Values and gradients agree; float64, so that only the order of the sums differs."""
+    out, expected = fast(), plain()
+    torch.testing.assert_close(out, expected)
+    weights = torch.randn(out.shape, generator=make_rng(7)).double()
+    found = torch.autograd.grad((out * weights).sum(), of)
+    torch.testing.assert_close(found, torch.autograd.grad((expected * weights).sum(), of))
+
+
+def images_in_float64(*shape: int) -> torch.Tensor:
+    x = torch.randn(shape, generator=make_rng(0)).double()
+    return x.to(memory_format=torch.channels_last).requires_grad_(True)
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_norm_and_silu_in_one_are_those_of_torch(modulated: bool) -> None:
+    layer, x = NormSiLU(6).double(), images_in_float64(3, 6, 4, 5)
+    layer.weight.data.normal_(generator=make_rng(1))
+    layer.bias.data.normal_(generator=make_rng(2))
+    parts = torch.randn(2, 6, generator=make_rng(3)).double().requires_grad_(True)
+    scale, shift = parts if modulated else (None, None)
+
+    def plain() -> torch.Tensor:
+        h = F.group_norm(x, 1, layer.weight, layer.bias)
+        if scale is not None and shift is not None:
+            h = h * (1 + scale[:, None, None]) + shift[:, None, None]
+        return F.silu(h)
+
+    of = [x, layer.weight, layer.bias, *([parts] if modulated else [])]
+    assert_same_gradients(lambda: layer(x, scale, shift), plain, of=of)
+
+
+def test_norm_and_silu_keep_nothing_between_them() -> None:
+    layer, x = NormSiLU(6), torch.randn(3, 6, 4, 4, generator=make_rng(0)).requires_grad_(True)
+    kept = {id(x)} | {id(p) for p in layer.parameters()}
+    large: list[int] = []
+
+    def note(t: torch.Tensor) -> torch.Tensor:
+        if t.numel() == x.numel() and id(t) not in kept:
+            large.append(t.numel())
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        layer(x)
+        assert not large
+        F.silu(F.group_norm(x, 1, layer.weight, layer.bias))
+        assert large  # the norm, which torch's own pair keeps
+
+
+@pytest.mark.parametrize("side", [1, 5])
+def test_the_convolution_of_an_enlarged_image(side: int) -> None:
+    layer, x = DoublingConv(4, 3).double(), images_in_float64(2, 4, side, 6)
+
+    def plain() -> torch.Tensor:
+        large = F.interpolate(x, scale_factor=2, mode="nearest")
+        return F.conv2d(large, layer.weight, layer.bias, padding=1)
+
+    of = [x, layer.weight, layer.bias]  # type: ignore[list-item]
+    assert_same_gradients(lambda: layer(x), plain, of=of)
+
+
+def test_a_linear_layer_reads_images_in_either_layout() -> None:
+    layer, x = torch.nn.Linear(4 * 3 * 5, 2).double(), images_in_float64(6, 4, 3, 5)
+    of = [x, layer.weight, layer.bias]
+    assert_same_gradients(lambda: linear_of_image(layer, x), lambda: layer(x.flatten(1)), of=of)
+    (grad,) = torch.autograd.grad(linear_of_image(layer, x).sum(), x)
+    assert grad.is_contiguous(memory_format=torch.channels_last)

@@ -16,6 +16,7 @@ from params_edits import Edit, change, remove
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments import config as config_module
 from entropic_ot.experiments.config import (
+    SOLVER_CONFIGS,
     RunConfig,
     load_classifier,
     load_evaluation,
@@ -453,6 +454,11 @@ REFUSED: dict[str, tuple[Edit, str]] = {
         change(*ENOT, "num_steps", to=0),
         "methods.enot.num_steps: found 0, expected an integer >= 1",
     ),
+    "one Euler step without noise": (
+        change(*ENOT, "settings", to={"num_euler_steps": 1, "noise_last_step": False}),
+        "methods.enot.num_euler_steps: found 1 with noise_last_step: false at epsilon = 0.1, "
+        "expected at least 2",
+    ),
     "negative seed": (
         change(*GAUSSIAN, "seeds", to=[-1]),
         "found -1, expected an integer >= 0",
@@ -702,7 +708,21 @@ def test_settings_outside_their_range_are_refused_in_python_too(
 def test_the_limits_themselves_are_accepted() -> None:
     ENOTConfig(num_euler_steps=1, batch_size=1, adam_beta1=0.0, ema_decay=0.0, epsilon_ramp=1.0)
     EgNOTConfig(buffer_probability=1.0, buffer_size=512)
+    ENOTConfig(num_euler_steps=1, noise_last_step=False).check_epsilon(0.0)
+    ENOTConfig(num_euler_steps=1, noise_last_step=True).check_epsilon(1.0)
+    ENOTConfig(num_euler_steps=2, noise_last_step=False).check_epsilon(1.0)
     EgNOTConfig(chains="persistent", buffer_size=1)
+
+
+@pytest.mark.parametrize(
+    ("method", "preset"),
+    [("enot", "vectors"), ("egnot", "vectors"), ("sinkhorn", "default"), ("lightsb", "default")],
+)
+def test_the_defaults_in_python_are_a_preset(
+    original: dict[str, Any], method: str, preset: str
+) -> None:
+    settings = original["presets"][method][preset]
+    assert dataclasses.asdict(SOLVER_CONFIGS[method]()) == settings
 
 
 # --- the resolved files ---------------------------------------------------------------------------

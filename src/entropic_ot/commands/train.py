@@ -43,5 +43,12 @@ def train(config_path: Path, out: Path, work: Path) -> None:
             label=label,
         )
         store.publish(out)
-    record = provenance(config, files, device=device, precision=precision, seconds=seconds)
+    record = provenance(
+        config,
+        files,
+        device=device,
+        precision=precision,
+        compiled=solver.compiled,
+        seconds=seconds,
+    )
     write_json(out / PROVENANCE, record)

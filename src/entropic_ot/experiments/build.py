@@ -10,7 +10,7 @@ import torch
 
 from entropic_ot.data.arrays import load_prepared
 from entropic_ot.data.msci import MsciData, load_msci
-from entropic_ot.device import choose_precision, make_rng
+from entropic_ot.device import choose_compile, choose_precision, make_rng
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ColouredMNISTProblem,
@@ -122,6 +122,7 @@ def _prepared(folder: Path) -> Benchmark:
 def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.device) -> Solver:
     """The solver of a run, with weights drawn from the run's seed."""
     precision = choose_precision(config.compute.precision, device)
+    compiled = choose_compile(config.compute.compile, device)
     settings = config.solver
     if isinstance(settings, ENOTConfig):
         return ENOT(
@@ -129,6 +130,7 @@ def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.dev
             settings,
             epsilon=config.epsilon,
             precision=precision,
+            compiled=compiled,
             device=device,
             seed=config.seed,
         )
@@ -138,6 +140,7 @@ def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.dev
             settings,
             epsilon=config.epsilon,
             precision=precision,
+            compiled=compiled,
             device=device,
             seed=config.seed,
         )

@@ -205,6 +205,8 @@ class ComputeConfig:
     """auto: CUDA when it is there, else the CPU; the log says which."""
     precision: Literal["auto", "float32", "bfloat16"]
     """Of the networks' hidden layers. auto: bfloat16 where the hardware multiplies it natively."""
+    compile: Literal["auto", "always", "never"]
+    """torch.compile for the networks. auto: on CUDA only, with CUDA graphs; the record names it."""
     checkpoint_seconds: float
     """Seconds between checkpoints of a training."""
     log_points: int
@@ -356,6 +358,8 @@ class RunConfig:
             )
         at_least(1, self, "num_steps")
         at_least(0, self, "seed")
+        if isinstance(self.solver, ENOTConfig):
+            self.solver.check_epsilon(self.epsilon)
         self._check_networks()
 
     def _check_networks(self) -> None:

@@ -60,6 +60,7 @@ def provenance(
     *,
     device: torch.device,
     precision: str,
+    compiled: str,
     seconds: float,
 ) -> dict[str, Any]:
     """The record that is written beside a checkpoint."""
@@ -71,6 +72,7 @@ def provenance(
         "python": platform.python_version(),
         "device": describe_device(device),
         "precision": precision,
+        "compile": compiled,
         "train_seconds": round(seconds, 3),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }

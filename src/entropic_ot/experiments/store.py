@@ -16,8 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from entropic_ot.errors import DataError
-from entropic_ot.files import atomic_path as atomic_path
-from entropic_ot.files import write_text
+from entropic_ot.files import atomic_path, write_text
 
 FORMAT = "entropic-ot run, version 1"
 MODEL, STATE, LOG, PROVENANCE = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -34,10 +34,40 @@ NUM_POWERS = 4
 """1, t, t^2, t^3: the powers of the time in A(t)."""
 
 
-def linear_map(coefficients: torch.Tensor, t: float) -> torch.Tensor:
-    """A(t) = sum_p t^p coefficients_p: [NUM_POWERS, dim, dim] -> [dim, dim]."""
-    powers = torch.tensor([t**p for p in range(len(coefficients))], device=coefficients.device)
-    return torch.einsum("p,pde->de", powers, coefficients)
+def time_powers(times: Sequence[float], *, device: torch.device) -> torch.Tensor:
+    """t_k^p, p = 0 .. 3: [len(times), NUM_POWERS]; one tensor for all times of a path."""
+    return torch.tensor([[t**p for p in range(NUM_POWERS)] for t in times], device=device)
+
+
+def linear_maps(coefficients: torch.Tensor, powers: torch.Tensor) -> torch.Tensor:
+    """A(t_k) = sum_p t_k^p coefficients_p [NUM_POWERS, dim, dim] at N times: [N, dim, dim].
+
+    For all steps of a path at once: a small tensor of each step's own would make a GPU wait.
+    """
+    return torch.einsum("kp,pde->kde", powers, coefficients)
+
+
+def mlp_gradient(
+    y: Points,
+    into: torch.Tensor,
+    first_bias: torch.Tensor,
+    weights: list[torch.Tensor],
+    biases: list[torch.Tensor],
+    end: torch.Tensor,
+    back: torch.Tensor,
+) -> Points:
+    """Gradient of an MLP with one output at y [batch, dim], float32; no graph is made.
+
+    The first layer is computed in float32 by `into` [dim, width], the hidden ones in the type of
+    `weights`, and the way back ends with `end` [1, width] and `back` [width, dim] in that type.
+    """
+    before = [torch.addmm(first_bias, y, into).to(back.dtype)]
+    for weight, bias in zip(weights, biases, strict=True):
+        before.append(nn.functional.linear(nn.functional.silu(before[-1]), weight, bias))
+    delta = torch.ops.aten.silu_backward(end.expand_as(before[-1]), before[-1])
+    for weight, a in zip(reversed(weights), reversed(before[:-1]), strict=True):
+        delta = torch.ops.aten.silu_backward(delta @ weight, a)
+    return (delta @ back).float()
 
 
 class MLPPotential(nn.Module):
@@ -47,11 +77,13 @@ class MLPPotential(nn.Module):
         super().__init__()
         self.net = MLP(dim, 1, width=width, depth=depth)
 
-    def input_gradient(self, *, dtype: torch.dtype) -> Callable[[Points], Points]:
+    def input_gradient(
+        self, *, dtype: torch.dtype, evaluate: Callable[..., Points] = mlp_gradient
+    ) -> Callable[[Points], Points]:
         """y -> grad g(y) [batch, dim], float32, with the weights as they are now.
 
-        Written out by hand: no graph is made, and the weights are cast to `dtype` once for as many
-        evaluations as a Langevin chain makes. Hidden layers are computed in `dtype`.
+        The weights are cast to `dtype` once for as many evaluations as a Langevin chain makes.
+        `evaluate`: `mlp_gradient`, or what a compiler has made of it.
         """
         first, hidden, last = self.net.first, self.net.hidden, self.net.last
         into = first.weight.detach().t()
@@ -63,13 +95,7 @@ class MLPPotential(nn.Module):
 
         @torch.no_grad()
         def gradient(y: Points) -> Points:
-            before = [torch.addmm(first_bias, y, into).to(dtype)]
-            for weight, bias in zip(weights, biases, strict=True):
-                before.append(nn.functional.linear(nn.functional.silu(before[-1]), weight, bias))
-            delta = torch.ops.aten.silu_backward(end.expand_as(before[-1]), before[-1])
-            for weight, a in zip(reversed(weights), reversed(before[:-1]), strict=True):
-                delta = torch.ops.aten.silu_backward(delta @ weight, a)
-            return (delta @ back).float()
+            return evaluate(y, into, first_bias, weights, biases, end, back)
 
         return gradient
 
@@ -108,8 +134,10 @@ class QuadraticMLPPotential(MLPPotential):
             form = ((y @ self.symmetric()) * y).sum(1) / 2
         return super().forward(y) + form
 
-    def input_gradient(self, *, dtype: torch.dtype) -> Callable[[Points], Points]:
-        network = super().input_gradient(dtype=dtype)
+    def input_gradient(
+        self, *, dtype: torch.dtype, evaluate: Callable[..., Points] = mlp_gradient
+    ) -> Callable[[Points], Points]:
+        network = super().input_gradient(dtype=dtype, evaluate=evaluate)
         symmetric = self.symmetric().detach()
         return lambda y: network(y).addmm_(y, symmetric)
 
@@ -126,5 +154,6 @@ class LinearMLPDrift(MLPDrift):
 
     def forward(self, t: float, x: Points) -> Points:
         with torch.autocast(x.device.type, enabled=False):
-            mapped = x @ linear_map(self.linear, t)
+            powers = time_powers([t], device=x.device)
+            mapped = x @ linear_maps(self.linear, powers)[0]
         return super().forward(t, x) + mapped

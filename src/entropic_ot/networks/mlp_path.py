@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from entropic_ot.networks.mlp import MLP, linear_map
+from entropic_ot.networks.mlp import MLP, linear_maps, time_powers
 from entropic_ot.types import PerPoint, Points
 
 
@@ -47,7 +47,7 @@ def mlp_path(
 
     Hidden layers are computed in `dtype`; state, noise, energy and the first layer in float32. The
     noise is drawn as `euler_maruyama` draws it. There is no gradient with respect to x0.
-    `observe` as there. `linear` [4, dim, dim] adds x A(t_k) to the network, see `linear_map`.
+    `observe` as there. `linear` [4, dim, dim] adds x A(t_k) to the network, see `linear_maps`.
     """
     parameters = [p for layer in (net.first, *net.hidden, net.last) for p in layer.parameters()]
     keep = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
@@ -77,6 +77,10 @@ class _MLPPath(torch.autograd.Function):
         before = [torch.empty(shape, dtype=dtype, device=x0.device) for _ in range(num_hidden)]
         drifts = torch.empty_like(inputs[..., :dim])
         first_bias = biases[0]
+        powers = maps = None
+        if linear is not None:
+            powers = time_powers(grid.times, device=x0.device)
+            maps = linear_maps(linear, powers)
         x, energy = x0, x0.new_zeros(batch)
         for k in range(num_steps):
             row = k if keep else 0
@@ -88,8 +92,8 @@ class _MLPPath(torch.autograd.Function):
                 a = before[layer][row]
                 torch.addmm(cast_biases[layer], h, cast[layer].t(), out=a)
             out = torch.addmm(cast_biases[-1], F.silu(a), cast[-1].t())
-            if linear is not None:
-                out = out.float().addmm_(x, linear_map(linear, grid.times[k]))
+            if maps is not None:
+                out = out.float().addmm_(x, maps[k])
             f = torch.mul(out, grid.factors[k], out=drifts[row])
             energy += f.square().sum(1) * (grid.steps[k] / 2)
             x = x + f * grid.steps[k]
@@ -100,27 +104,25 @@ class _MLPPath(torch.autograd.Function):
                 observe(k + 1, x)
         if keep:
             ctx.grid, ctx.cast, ctx.shapes = grid, cast, [p.shape for p in parameters]
-            ctx.save_for_backward(inputs, drifts, weights[0], linear, *before)
+            ctx.save_for_backward(inputs, drifts, weights[0], powers, maps, *before)
         return x, energy
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_final, grad_energy = gradients
-        inputs, drifts, first_weight, linear, *before = ctx.saved_tensors
+        inputs, drifts, first_weight, powers, maps, *before = ctx.saved_tensors
         grid, cast = ctx.grid, ctx.cast
         dim = drifts.shape[2]
-        grad_linear = None if linear is None else torch.zeros_like(linear)
+        grad_maps = None if maps is None else torch.empty_like(maps)
         sums = [inputs.new_zeros(shape) for shape in ctx.shapes]
         adjoint = grad_final.clone()
         for k in reversed(range(len(grid.times))):
             # dL/df = dt (adjoint + f dL/denergy); the adjoint is dL/dX_{k+1}.
             grad_f = torch.addcmul(adjoint, drifts[k], grad_energy[:, None])
             grad_out = grad_f.mul_(grid.steps[k] * grid.factors[k])
-            if linear is not None and grad_linear is not None:
-                change = inputs[k, :, :dim].t() @ grad_out
-                for power in range(len(linear)):
-                    grad_linear[power].add_(change, alpha=grid.times[k] ** power)
-                adjoint.addmm_(grad_out, linear_map(linear, grid.times[k]).t())
+            if maps is not None and grad_maps is not None:
+                torch.mm(inputs[k, :, :dim].t(), grad_out, out=grad_maps[k])
+                adjoint.addmm_(grad_out, maps[k].t())
             delta = grad_out.to(cast[-1].dtype)
             for layer in reversed(range(len(before))):
                 a = before[layer][k]
@@ -129,6 +131,9 @@ class _MLPPath(torch.autograd.Function):
             delta = delta.float()
             _accumulate(sums, 0, delta, inputs[k])
             adjoint.addmm_(delta, first_weight[:, :dim])
+        grad_linear = None
+        if powers is not None and grad_maps is not None:
+            grad_linear = torch.einsum("kp,kde->pde", powers, grad_maps)
         return (None,) * 6 + (grad_linear, *sums)
 
 

@@ -12,6 +12,15 @@ from torch.nn import functional as F
 from entropic_ot.types import PerPoint, Points
 
 
+def linear_of_image(layer: nn.Linear, h: torch.Tensor) -> torch.Tensor:
+    """`layer` of each flattened image [channels, h, w], read in the channels-last order.
+
+    h.flatten(1) would copy h, and its gradient would come back in the other layout.
+    """
+    weight = layer.weight.view(-1, *h.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+    return F.linear(h.permute(0, 2, 3, 1).flatten(1), weight, layer.bias)
+
+
 class DownBlock(nn.Module):
     """Residual block, then average pooling by two."""
 
@@ -47,7 +56,7 @@ class ResNetPotential(nn.Module):
         h = self.stem(h)
         for block in self.blocks:
             h = block(h)
-        return self.last(F.silu(h).flatten(1)).float().squeeze(1)
+        return linear_of_image(self.last, F.silu(h)).float().squeeze(1)
 
 
 class ConvPotential(nn.Module):
@@ -70,4 +79,4 @@ class ConvPotential(nn.Module):
 
     def forward(self, y: Points) -> PerPoint:
         h = F.pixel_unshuffle(y, self.patch).to(memory_format=torch.channels_last)
-        return self.last(self.features(h).flatten(1)).float().squeeze(1)
+        return linear_of_image(self.last, self.features(h)).float().squeeze(1)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from entropic_ot.networks.image_layers import DoublingConv, NormSiLU
 from entropic_ot.types import Points
 
 
@@ -24,26 +25,22 @@ def _set_to_zero(layer: nn.Conv2d) -> None:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with group norm; scale and shift of the second from the time.
-
-    One group: in the channels-last layout on a CPU, eight groups take ten times as long or more.
-    """
+    """Two 3x3 convolutions with group norm; scale and shift of the second from the time."""
 
     def __init__(self, num_in: int, num_out: int, *, num_time: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(1, num_in)
+        self.norm1 = NormSiLU(num_in)
         self.conv1 = nn.Conv2d(num_in, num_out, 3, padding=1)
         self.time = nn.Linear(num_time, 2 * num_out)
-        self.norm2 = nn.GroupNorm(1, num_out)
+        self.norm2 = NormSiLU(num_out)
         self.conv2 = nn.Conv2d(num_out, num_out, 3, padding=1)
         self.skip = nn.Conv2d(num_in, num_out, 1) if num_in != num_out else nn.Identity()
         _set_to_zero(self.conv2)
 
     def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
-        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
-        return self.skip(x) + h
+        h = self.conv1(self.norm1(x))
+        scale, shift = self.time(time)[0].chunk(2)
+        return self.skip(x) + self.conv2(self.norm2(h, scale, shift))
 
 
 class UNetDrift(nn.Module):
@@ -76,14 +73,18 @@ class UNetDrift(nn.Module):
             w = widths[level]
             self.up.append(ResidualBlock(last + w, w, num_time=num_time))
             if level > 0:
-                self.grow.append(nn.Conv2d(w, w, 3, padding=1))
+                self.grow.append(DoublingConv(w, w))
             last = w
-        self.out_norm = nn.GroupNorm(1, last)
+        self.out_norm = NormSiLU(last)
         self.out = nn.Conv2d(last, channels, 3, padding=1)
         _set_to_zero(self.out)
 
     def forward(self, t: float, x: Points) -> Points:
-        time = self.time(time_features(t, self.num_features, device=x.device))
+        return self.at(time_features(t, self.num_features, device=x.device), x)
+
+    def at(self, features: torch.Tensor, x: Points) -> Points:
+        """f from the features of the time [1, num_features]: a function of tensors alone."""
+        time = self.time(features)
         h = F.pixel_unshuffle(x, self.patch).to(memory_format=torch.channels_last)
         h = self.stem(h)
         skips = []
@@ -96,6 +97,6 @@ class UNetDrift(nn.Module):
         for level, block in enumerate(self.up):
             h = block(torch.cat([h, skips.pop()], dim=1), time)
             if level < len(self.grow):
-                h = self.grow[level](F.interpolate(h, scale_factor=2, mode="nearest"))
-        h = self.out(F.silu(self.out_norm(h)))
+                h = self.grow[level](h)
+        h = self.out(self.out_norm(h))
         return F.pixel_shuffle(h.float(), self.patch)

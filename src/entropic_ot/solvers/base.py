@@ -27,6 +27,11 @@ class Solver(Protocol):
     precision: str
     """Type of the numbers in which most of the work is done, for the records."""
 
+    @property
+    def compiled(self) -> str:
+        """Mode of torch.compile in use, "no" where there is none, for the records."""
+        ...
+
     def step(
         self, problem: EOTProblem, *, rng: torch.Generator, progress: float
     ) -> dict[str, float]:

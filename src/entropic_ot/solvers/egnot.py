@@ -19,7 +19,7 @@ from entropic_ot.dynamics.langevin import Score, unadjusted_langevin
 from entropic_ot.dynamics.replay_buffer import PersistentStates, ReplayBuffer
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks import build_potential
-from entropic_ot.networks.mlp import MLPPotential
+from entropic_ot.networks.mlp import MLPPotential, mlp_gradient
 from entropic_ot.problems.base import EOTProblem, FiniteDistribution
 from entropic_ot.solvers.base import (
     AveragedModule,
@@ -27,6 +27,7 @@ from entropic_ot.solvers.base import (
     decayed,
     frozen,
 )
+from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import EgNOTConfig, Precision
 from entropic_ot.types import Points
 
@@ -42,6 +43,7 @@ class EgNOT:
         epsilon: float,
         cost: Cost | None = None,
         precision: Precision = "float32",
+        compiled: bool = False,
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
@@ -68,16 +70,26 @@ class EgNOT:
             potential.parameters(), betas=(self.config.adam_beta1, 0.999)
         )
         self.chains: ReplayBuffer | PersistentStates | None = None
+        self.compiler = Compiler(self.device, enabled=compiled)
+        self.network = self.compiler(self._network)
+        self.mlp_gradient = self.compiler(mlp_gradient)
+
+    @property
+    def compiled(self) -> str:
+        return self.compiler.used
 
     @property
     def step_size(self) -> float:
         """Langevin's eta, in squared units of the data."""
         return self.config.step_size * self.epsilon
 
+    def _network(self, y: Points) -> torch.Tensor:
+        return self.potential.module(y)  # type: ignore[no-any-return]
+
     def g(self, y: Points) -> torch.Tensor:
         """The potential with the current weights, [batch] in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            return self.config.potential_scale * self.potential.module(y)
+            return self.config.potential_scale * self.network(y)
 
     def langevin(self, x: Points, y0: Points, *, num_steps: int, rng: torch.Generator) -> Points:
         """Chains for pi_g(. | x) from y0 with the current weights, which get no gradient."""
@@ -92,7 +104,7 @@ class EgNOT:
         module = self.potential.module
         if not (isinstance(module, MLPPotential) and isinstance(self.cost, HalfSquaredEuclidean)):
             return None
-        gradient = module.input_gradient(dtype=self.dtype)
+        gradient = module.input_gradient(dtype=self.dtype, evaluate=self.mlp_gradient)
         scale = self.config.potential_scale / self.epsilon
 
         def score(y: Points) -> Points:
@@ -156,13 +168,19 @@ class EgNOT:
                 "chains: found 'persistent' with a source of infinitely many points, expected "
                 "'replay' there (persistent chains are attached to the rows of an array)"
             )
+        if len(source) < self.config.batch_size:
+            raise ConfigError(
+                f"batch_size: found {self.config.batch_size} with a source of {len(source)} "
+                "points, expected at most as many: a batch goes on with different persistent "
+                "chains. Lower batch_size, or use `chains: replay`."
+            )
         if self.chains is None:
             rows = torch.arange(len(source), device=self.device)
             self.chains = PersistentStates(self.initial(source.at(rows), rng=rng))
         assert isinstance(self.chains, PersistentStates)
-        rows = torch.randint(
-            len(source), (self.config.batch_size,), generator=rng, device=self.device
-        )
+        # Without replacement: of a chain that is there twice, one of the two advances is lost.
+        rows = torch.randperm(len(source), generator=rng, device=rng.device)
+        rows = rows[: self.config.batch_size]
         y = self.langevin(
             source.at(rows),
             self.chains.y[rows],

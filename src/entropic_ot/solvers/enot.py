@@ -13,6 +13,7 @@ import itertools
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from entropic_ot.dynamics.euler_maruyama import (
     Observer,
@@ -24,6 +25,7 @@ from entropic_ot.dynamics.euler_maruyama import (
 from entropic_ot.networks import build_drift, build_potential
 from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift
 from entropic_ot.networks.mlp_path import Grid, mlp_path
+from entropic_ot.networks.unet import UNetDrift, time_features
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.base import (
     AveragedModule,
@@ -31,6 +33,7 @@ from entropic_ot.solvers.base import (
     decayed,
     frozen,
 )
+from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import ENOTConfig, Precision
 from entropic_ot.types import Points
 
@@ -45,10 +48,12 @@ class ENOT:
         *,
         epsilon: float,
         precision: Precision = "float32",
+        compiled: bool = False,
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
         self.config = config or ENOTConfig()
+        self.config.check_epsilon(epsilon)
         self.epsilon, self.device = epsilon, torch.device(device)
         self.precision: str = precision
         self.autocast = precision == "bfloat16"
@@ -70,6 +75,14 @@ class ENOT:
         betas = (self.config.adam_beta1, 0.999)
         self.drift_optimizer = torch.optim.Adam(drift.parameters(), betas=betas)
         self.potential_optimizer = torch.optim.Adam(potential.parameters(), betas=betas)
+        # An MLP's path is one node of the graph (networks.mlp_path), with nothing to compile.
+        unet = isinstance(drift, UNetDrift)
+        self.compiler = Compiler(self.device, enabled=compiled and unet)
+        self.unet_at = self.compiler(self._unet_at)
+
+    @property
+    def compiled(self) -> str:
+        return self.compiler.used
 
     @property
     def times(self) -> list[float]:
@@ -108,9 +121,7 @@ class ENOT:
             return SDEPath(states if keep_states else [x0, final], energy)
 
         def drift(t: float, x: Points) -> Points:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-                out = self.drift.module(t, x)
-            return self.velocity(t, x, out, epsilon=epsilon)
+            return self.velocity(t, x, self._network(t, x), epsilon=epsilon)
 
         return euler_maruyama(
             drift,
@@ -123,6 +134,22 @@ class ENOT:
             keep_states=keep_states,
             observe=observe,
         )
+
+    def _network(self, t: float, x: Points) -> torch.Tensor:
+        module = self.drift.module
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            if not isinstance(module, UNetDrift):
+                return module(t, x)  # type: ignore[no-any-return]
+            features = time_features(t, module.num_features, device=x.device)
+            if self.config.checkpoint_activations and torch.is_grad_enabled():
+                return checkpoint(  # type: ignore[no-any-return]
+                    self.unet_at, features, x, use_reentrant=False, preserve_rng_state=False
+                )
+            return self.unet_at(features, x)
+
+    def _unet_at(self, features: torch.Tensor, x: Points) -> torch.Tensor:
+        assert isinstance(self.drift.module, UNetDrift)
+        return self.drift.module.at(features, x)
 
     def _grid(self, epsilon: float) -> Grid:
         times, config = self.times, self.config

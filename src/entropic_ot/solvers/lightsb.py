@@ -29,6 +29,8 @@ class LightSB:
     Its centres start at target points that the first step draws; nothing else is random.
     """
 
+    compiled = "no"
+
     def __init__(
         self,
         shape: tuple[int, ...],

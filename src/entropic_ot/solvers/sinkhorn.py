@@ -24,6 +24,8 @@ WARM_UP_ITERATIONS = 20
 class Sinkhorn:
     """Solver in one step; samples are rows of its target sample."""
 
+    compiled = "no"
+
     def __init__(
         self, shape: tuple[int, ...], config: SinkhornConfig | None = None, *, epsilon: float
     ) -> None:

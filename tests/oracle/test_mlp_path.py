@@ -69,7 +69,7 @@ def test_path_and_gradient_are_those_of_euler_maruyama(
     expected = gradients(net)
     net.zero_grad()
     states = [x0]
-    final, energy = mlp_path(
+    final, energy, noise_work = mlp_path(
         net.net,
         x0,
         grid(endpoint=endpoint, power=power, noise_last_step=noise_last_step),
@@ -82,6 +82,7 @@ def test_path_and_gradient_are_those_of_euler_maruyama(
     # float32 sums in another order
     assert torch.allclose(torch.stack(states), torch.stack(plain.states), atol=1e-5)
     assert torch.allclose(energy, plain.energy, rtol=1e-5)
+    assert torch.allclose(noise_work, plain.noise_work, rtol=1e-4, atol=1e-5)
     assert torch.allclose(gradients(net), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -91,7 +92,8 @@ def test_bfloat16_keeps_the_direction_of_the_gradient() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         net.zero_grad()
         steps = grid(endpoint=False, power=1.0, noise_last_step=True)
-        loss_of(*mlp_path(net.net, x0, steps, rng=make_rng(2), dtype=dtype)).backward()
+        final, energy, _ = mlp_path(net.net, x0, steps, rng=make_rng(2), dtype=dtype)
+        loss_of(final, energy).backward()
         found.append(gradients(net))
     cosine = torch.nn.functional.cosine_similarity(*found, dim=0)
     assert 0.999 < float(cosine) < 1.0 - 1e-9  # 8 bits of mantissa; not the same computation
@@ -101,7 +103,7 @@ def test_no_graph_is_made_where_no_gradient_is_asked_for() -> None:
     net, x0 = drift_net(), torch.zeros(BATCH, DIM)
     steps = grid(endpoint=False, power=1.0, noise_last_step=True)
     with torch.no_grad():
-        final, _ = mlp_path(net.net, x0, steps, rng=make_rng(0), dtype=torch.float32)
+        final, *_ = mlp_path(net.net, x0, steps, rng=make_rng(0), dtype=torch.float32)
     assert not final.requires_grad
 
 

@@ -103,6 +103,8 @@ def final_and_energy(
         f = mlp(w, torch.cat([x, torch.full((len(x), 1), t, dtype=torch.float64)], dim=1))
         if config.drift_form == "endpoint":
             f = f / (1 - t)
+        if config.drift_form == "softened_endpoint":
+            f = (f - x) / (1 - t + config.endpoint_softening)
         energy = energy + 0.5 * (f * f).sum(1) / steps
         x = x + f / steps
         if config.noise_last_step or k < steps - 1:
@@ -164,21 +166,30 @@ def enot_objectives(
     first, second = (draw_noises(rng, x.shape, config) for _ in range(2))
     drift, potential = weights_of(solver.drift.module), weights_of(solver.potential.module)
 
+    def beta(w: Weights, at: torch.Tensor) -> torch.Tensor:
+        base = at.square().sum(1) / (2 * config.endpoint_softening)
+        return mlp(w, at).mean() - (config.drift_form == "softened_endpoint") * base.mean()
+
     def drift_loss(w: Weights) -> torch.Tensor:
         final, energy = final_and_energy(w, x.double(), first, epsilon=epsilon, config=config)
-        return energy.mean() - mlp(potential, final).mean()
+        return energy.mean() - beta(potential, final)
 
     def potential_loss(w: Weights) -> torch.Tensor:
         final, _ = final_and_energy(drift, x.double(), second, epsilon=epsilon, config=config)
-        return mlp(w, final).mean() - mlp(w, y.double()).mean()
+        return beta(w, final) - beta(w, y.double())
 
     return drift_loss, potential_loss
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"drift_form": "endpoint"}, {"noise_last_step": False}],
-    ids=["velocity", "endpoint", "no noise in the last step"],
+    [
+        {},
+        {"drift_form": "endpoint"},
+        {"drift_form": "softened_endpoint", "endpoint_softening": 0.3},
+        {"noise_last_step": False},
+    ],
+    ids=["velocity", "endpoint", "softened end point", "no noise in the last step"],
 )
 def test_enots_gradients_are_those_of_the_maximin_objective(changes: dict[str, Any]) -> None:
     problem = tiny_problem(epsilon=0.7)
@@ -238,6 +249,8 @@ def test_the_drift_forms_name_an_end_point() -> None:
 
     torch.testing.assert_close(landing("velocity"), x + 0.4 * out)
     torch.testing.assert_close(landing("endpoint"), x + out)
+    softened = x + 0.4 / (0.4 + ENOT_TINY.endpoint_softening) * (out - x)
+    torch.testing.assert_close(landing("softened_endpoint"), softened)
     bounded = landing("bounded_endpoint")
     assert float(bounded.abs().max()) <= 1 + 1e-6
     torch.testing.assert_close(bounded, torch.tanh(out + 2 * x / (1 + 4 * epsilon * t)))

@@ -53,6 +53,10 @@ def images(config: Any, **networks: NetworkConfig) -> Any:
 
 SOLVERS: dict[str, tuple[tuple[int, ...], Callable[[], Solver]]] = {
     "enot-vectors": (VECTOR, lambda: ENOT(VECTOR, ENOT_TINY, epsilon=EPSILON)),
+    "enot-adjoint": (
+        VECTOR,
+        lambda: ENOT(VECTOR, dataclasses.replace(ENOT_TINY, drift_loss="adjoint"), epsilon=EPSILON),
+    ),
     "enot-images": (
         IMAGE,
         lambda: ENOT(IMAGE, images(ENOT_TINY, drift=UNET, potential=RESNET), epsilon=EPSILON),

@@ -30,6 +30,8 @@ class SDEPath:
     """X at the grid times, each [batch, *dim]; only [X_0, X_1] when `keep_states` was False."""
     energy: PerPoint
     """1/2 sum_k |f(t_k, X_k)|^2 dt_k, one value per path (eps times the KL to the prior)."""
+    noise_work: PerPoint
+    """sum_k f(t_k, X_k) . (the noise added in step k), the Ito integral of f sqrt(epsilon) dW."""
 
     @property
     def final(self) -> Points:
@@ -74,7 +76,7 @@ def euler_maruyama(
     times = time_grid(num_steps, power=power)
     scales = noise_scales(times, epsilon=epsilon, noise_last_step=noise_last_step)
     x, states = x0, [x0]
-    energy = torch.zeros(len(x0), device=x0.device)
+    energy, noise_work = x0.new_zeros(2, len(x0))
     for k, (start, end) in enumerate(itertools.pairwise(times)):
         dt = end - start
         f = drift(start, x)
@@ -82,9 +84,10 @@ def euler_maruyama(
         x = x + f * dt
         if scales[k] > 0:
             noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+            noise_work = noise_work + scales[k] * (f * noise).flatten(1).sum(1)
             x = x + scales[k] * noise
         if observe is not None:
             observe(k + 1, x)
         if keep_states:
             states.append(x)
-    return SDEPath(states if keep_states else [x0, x], energy)
+    return SDEPath(states if keep_states else [x0, x], energy, noise_work)

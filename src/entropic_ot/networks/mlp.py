@@ -104,14 +104,15 @@ class MLPPotential(nn.Module):
 
 
 class MLPDrift(nn.Module):
-    """f: (t, [batch, dim]) -> [batch, dim]; t is appended to the input."""
+    """f: (t, [batch, dim]) -> [batch, dim]; t is one time, or one for each row [batch, 1]."""
 
     def __init__(self, dim: int, *, width: int, depth: int) -> None:
         super().__init__()
         self.net = MLP(dim + 1, dim, width=width, depth=depth)
 
-    def forward(self, t: float, x: Points) -> Points:
-        return self.net(torch.cat([x, x.new_full((len(x), 1), t)], dim=1))
+    def forward(self, t: float | torch.Tensor, x: Points) -> Points:
+        times = t if isinstance(t, torch.Tensor) else x.new_full((len(x), 1), t)
+        return self.net(torch.cat([x, times], dim=1))
 
 
 class QuadraticMLPPotential(MLPPotential):
@@ -152,8 +153,11 @@ class LinearMLPDrift(MLPDrift):
         super().__init__(dim, width=width, depth=depth)
         self.linear = nn.Parameter(torch.zeros(NUM_POWERS, dim, dim))
 
-    def forward(self, t: float, x: Points) -> Points:
+    def forward(self, t: float | torch.Tensor, x: Points) -> Points:
         with torch.autocast(x.device.type, enabled=False):
-            powers = time_powers([t], device=x.device)
-            mapped = x @ linear_maps(self.linear, powers)[0]
+            if isinstance(t, torch.Tensor):
+                scaled = torch.cat([t**p * x for p in range(NUM_POWERS)], dim=1)
+                mapped = scaled @ self.linear.flatten(0, 1)
+            else:
+                mapped = x @ linear_maps(self.linear, time_powers([t], device=x.device))[0]
         return super().forward(t, x) + mapped

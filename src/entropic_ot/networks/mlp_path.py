@@ -3,7 +3,7 @@
 Autograd would make some twenty nodes a step and cast the weights anew in each step. Here they are
 cast once, what the backward pass needs lies in buffers made once, and the weights' gradient is
 added up in float32. The mathematics is that of `dynamics.euler_maruyama` with
-f = factor_k net(t_k, x), which the tests compare it with.
+f = factor_k (net(t_k, x) + shortcut x), which the tests compare it with.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Grid:
     noise_scales: list[float]
     """Standard deviation of the noise added in step k; 0: none is drawn."""
     factors: list[float]
-    """f = factor_k net(t_k, x)."""
+    """f = factor_k (net(t_k, x) + shortcut x)."""
+    shortcut: float = 0.0
+    """The weight of x in f, the same in every step."""
 
 
 def mlp_path(
@@ -42,8 +44,10 @@ def mlp_path(
     dtype: torch.dtype,
     linear: torch.Tensor | None = None,
     observe: Callable[[int, Points], None] | None = None,
-) -> tuple[Points, PerPoint]:
-    """(X_1 [batch, dim], energy [batch] = 1/2 sum_k |f_k|^2 dt_k), differentiable in the weights.
+) -> tuple[Points, PerPoint, PerPoint]:
+    """(X_1 [batch, dim], energy [batch], noise_work [batch]) as in `SDEPath`.
+
+    X_1 and the energy are differentiable in the weights; noise_work is without a gradient.
 
     Hidden layers are computed in `dtype`; state, noise, energy and the first layer in float32. The
     noise is drawn as `euler_maruyama` draws it. There is no gradient with respect to x0.
@@ -66,7 +70,7 @@ class _MLPPath(torch.autograd.Function):
         keep: bool,
         linear: torch.Tensor | None,
         *parameters: torch.Tensor,
-    ) -> tuple[Points, PerPoint]:
+    ) -> tuple[Points, PerPoint, PerPoint]:
         weights, biases = parameters[::2], parameters[1::2]
         cast = [w.to(dtype) for w in weights]
         cast_biases = [b.to(dtype) for b in biases]
@@ -81,7 +85,7 @@ class _MLPPath(torch.autograd.Function):
         if linear is not None:
             powers = time_powers(grid.times, device=x0.device)
             maps = linear_maps(linear, powers)
-        x, energy = x0, x0.new_zeros(batch)
+        x, energy, noise_work = x0, x0.new_zeros(batch), x0.new_zeros(batch)
         for k in range(num_steps):
             row = k if keep else 0
             inputs[row, :, :dim], inputs[row, :, dim] = x, grid.times[k]
@@ -94,22 +98,26 @@ class _MLPPath(torch.autograd.Function):
             out = torch.addmm(cast_biases[-1], F.silu(a), cast[-1].t())
             if maps is not None:
                 out = out.float().addmm_(x, maps[k])
+            if grid.shortcut:
+                out = out.float().add_(x, alpha=grid.shortcut)
             f = torch.mul(out, grid.factors[k], out=drifts[row])
             energy += f.square().sum(1) * (grid.steps[k] / 2)
             x = x + f * grid.steps[k]
             if grid.noise_scales[k] > 0:
                 noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+                noise_work.add_((f * noise).sum(1), alpha=grid.noise_scales[k])
                 x.add_(noise, alpha=grid.noise_scales[k])
             if observe is not None:
                 observe(k + 1, x)
         if keep:
             ctx.grid, ctx.cast, ctx.shapes = grid, cast, [p.shape for p in parameters]
             ctx.save_for_backward(inputs, drifts, weights[0], powers, maps, *before)
-        return x, energy
+        ctx.mark_non_differentiable(noise_work)
+        return x, energy, noise_work
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad_final, grad_energy = gradients
+        grad_final, grad_energy, _ = gradients
         inputs, drifts, first_weight, powers, maps, *before = ctx.saved_tensors
         grid, cast = ctx.grid, ctx.cast
         dim = drifts.shape[2]
@@ -123,6 +131,8 @@ class _MLPPath(torch.autograd.Function):
             if maps is not None and grad_maps is not None:
                 torch.mm(inputs[k, :, :dim].t(), grad_out, out=grad_maps[k])
                 adjoint.addmm_(grad_out, maps[k].t())
+            if grid.shortcut:
+                adjoint.add_(grad_out, alpha=grid.shortcut)
             delta = grad_out.to(cast[-1].dtype)
             for layer in reversed(range(len(before))):
                 a = before[layer][k]

@@ -15,6 +15,25 @@ from entropic_ot.strict import at_least, positive, share, share_below_one
 
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "linear", "cosine"]
+DriftForm = Literal["velocity", "endpoint", "softened_endpoint", "bounded_endpoint"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdjointConfig:
+    """How `drift_loss: adjoint` fits the drift (solvers.adjoint_matching)."""
+
+    num_paths: int = 4
+    """Paths from each source point of a batch, of which one is kept, drawn by their weights."""
+    num_kept_batches: int = 4
+    """Batches of pairs (X_0, X_1) that are kept, the newest among them."""
+    num_exchange_rounds: int = 10
+    """Rounds of Metropolis exchanges of ends between the kept pairs, in each outer step."""
+    batch_size: int = 1024
+    """Points (t, X_t) of a drift update."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "num_paths", "num_kept_batches", "batch_size")
+        at_least(0, self, "num_exchange_rounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +46,22 @@ class ENOTConfig:
     """Network of beta(y)."""
     potential_scale: float = 1.0
     """beta is the network times this; image energies are sums over pixels, so 100 or more there."""
-    drift_form: Literal["velocity", "endpoint", "bounded_endpoint"] = "velocity"
+    drift_form: Literal["velocity", "endpoint", "softened_endpoint", "bounded_endpoint"] = (
+        "velocity"
+    )
     """What the network stands for: f itself, or an end point x1 with f = (x1 - x) / (1 - t).
 
-    endpoint: x1 = x + net. bounded_endpoint: x1 in (-1, 1), for images; see `ENOT.velocity`.
+    endpoint: x1 = x + net. bounded_endpoint: x1 in (-1, 1), for images. softened_endpoint, for
+    vectors: f = (net - x) / (1 - t + s) and beta = potential_scale net - |y|^2 / (2 s), so that
+    with both networks zero f is optimal for beta. See `ENOT.velocity`.
     """
+    endpoint_softening: float = 0.1
+    """s of drift_form softened_endpoint: the variance of the target's narrowest parts / epsilon."""
+    drift_loss: Literal["path", "adjoint"] = "path"
+    """path: the paper's, the gradient goes back through the simulated path. adjoint: regression of
+    grad beta(X_1) on points of bridges between the ends of paths; for vectors."""
+    adjoint: AdjointConfig = AdjointConfig()
+    """Settings of `drift_loss: adjoint`."""
     num_euler_steps: int = 5
     """Euler-Maruyama steps N on [0, 1], in training and in sampling."""
     time_grid_power: float = 1.5
@@ -61,8 +91,25 @@ class ENOTConfig:
     def __post_init__(self) -> None:
         at_least(1, self, "num_euler_steps", "num_drift_steps", "batch_size")
         positive(self, "drift_learning_rate", "potential_learning_rate", "time_grid_power")
+        positive(self, "endpoint_softening")
         share_below_one(self, "adam_beta1", "ema_decay")
         share(self, "epsilon_ramp")
+        self._check_vectors()
+
+    def _check_vectors(self) -> None:
+        asked = [f"drift_loss: {self.drift_loss}"] if self.drift_loss == "adjoint" else []
+        if self.drift_form == "softened_endpoint":
+            asked.append(f"drift_form: {self.drift_form}")
+        if asked and self.drift.kind not in ("mlp", "quadratic_mlp"):
+            raise ConfigError(
+                f"{asked[0]}: found with a drift of kind {self.drift.kind}, expected mlp or "
+                "quadratic_mlp, since it is for vectors. Choose another one for images."
+            )
+        if self.drift_loss == "adjoint" and self.drift_form == "bounded_endpoint":
+            raise ConfigError(
+                "drift_form: found bounded_endpoint with drift_loss: adjoint, expected another "
+                "form (end points in [-1, 1] are for images)"
+            )
 
     def check_epsilon(self, epsilon: float) -> None:
         """ConfigError where these settings leave no noise at all although epsilon asks for some."""

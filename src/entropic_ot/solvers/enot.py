@@ -23,10 +23,11 @@ from entropic_ot.dynamics.euler_maruyama import (
     time_grid,
 )
 from entropic_ot.networks import build_drift, build_potential
-from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift
+from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift, MLPPotential
 from entropic_ot.networks.mlp_path import Grid, mlp_path
 from entropic_ot.networks.unet import UNetDrift, time_features
 from entropic_ot.problems.base import EOTProblem
+from entropic_ot.solvers.adjoint_matching import bridge_points, choose_paths, exchange_ends
 from entropic_ot.solvers.base import (
     AveragedModule,
     apply_gradients,
@@ -75,6 +76,9 @@ class ENOT:
         betas = (self.config.adam_beta1, 0.999)
         self.drift_optimizer = torch.optim.Adam(drift.parameters(), betas=betas)
         self.potential_optimizer = torch.optim.Adam(potential.parameters(), betas=betas)
+        empty = torch.empty(0, *shape, device=self.device)
+        self.pairs = empty, empty
+        """Kept (X_0, X_1) of `drift_loss: adjoint`, the newest first."""
         # An MLP's path is one node of the graph (networks.mlp_path), with nothing to compile.
         unet = isinstance(drift, UNetDrift)
         self.compiler = Compiler(self.device, enabled=compiled and unet)
@@ -109,7 +113,7 @@ class ENOT:
                 if observe is not None:
                     observe(k, x)
 
-            final, energy = mlp_path(
+            final, energy, noise_work = mlp_path(
                 module.net,
                 x0,
                 self._grid(epsilon),
@@ -118,7 +122,7 @@ class ENOT:
                 linear=module.linear if isinstance(module, LinearMLPDrift) else None,
                 observe=watch,
             )
-            return SDEPath(states if keep_states else [x0, final], energy)
+            return SDEPath(states if keep_states else [x0, final], energy, noise_work)
 
         def drift(t: float, x: Points) -> Points:
             return self.velocity(t, x, self._network(t, x), epsilon=epsilon)
@@ -155,10 +159,16 @@ class ENOT:
         times, config = self.times, self.config
         steps = [end - start for start, end in itertools.pairwise(times)]
         scales = noise_scales(times, epsilon=epsilon, noise_last_step=config.noise_last_step)
-        endpoint = config.drift_form == "endpoint"
-        return Grid(
-            times[:-1], steps, scales, [1 / (1 - t) if endpoint else 1.0 for t in times[:-1]]
-        )
+        factors, shortcut = zip(*(self._precondition(t) for t in times[:-1]), strict=True)
+        return Grid(times[:-1], steps, scales, list(factors), shortcut[0])
+
+    def _precondition(self, t: float | torch.Tensor) -> tuple[Any, float]:
+        """(factor, shortcut) of f = factor (net + shortcut x); not for bounded_endpoint."""
+        if self.config.drift_form == "endpoint":
+            return 1 / (1 - t), 0.0
+        if self.config.drift_form == "softened_endpoint":
+            return 1 / (1 - t + self.config.endpoint_softening), -1.0
+        return 1.0, 0.0
 
     def velocity(self, t: float, x: Points, out: torch.Tensor, *, epsilon: float) -> Points:
         """f(t, x) from the network's output, by `drift_form`.
@@ -167,50 +177,120 @@ class ENOT:
         it starts near x; the weight of x falls with its noise as in EDM (Karras et al., 2022,
         c_skip with sigma_data = 1/2 and sigma^2 = epsilon t).
         """
-        if self.config.drift_form == "velocity":
-            return out
-        if self.config.drift_form == "endpoint":
-            return out / (1 - t)
+        if self.config.drift_form != "bounded_endpoint":
+            factor, shortcut = self._precondition(t)
+            return factor * (out + shortcut * x)  # type: ignore[no-any-return]
         skip = 1 / (1 + 4 * epsilon * t)
         return (torch.tanh(out + 2 * skip * x) - x) / (1 - t)
 
     def beta(self, y: Points) -> torch.Tensor:
         """The potential with the current weights, [batch] in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            return self.config.potential_scale * self.potential.module(y)
+            value = self.config.potential_scale * self.potential.module(y)
+        if self.config.drift_form == "softened_endpoint":
+            value = value - y.square().sum(1) / (2 * self.config.endpoint_softening)
+        return value  # type: ignore[no-any-return]
+
+    def _beta_gradient(self, y: Points) -> Points:
+        """grad beta(y) with the current weights, [batch, dim], for MLP potentials."""
+        assert isinstance(self.potential.module, MLPPotential)
+        gradient = self.potential.module.input_gradient(dtype=self.dtype)(y)
+        gradient = gradient * self.config.potential_scale
+        if self.config.drift_form == "softened_endpoint":
+            gradient = gradient - y / self.config.endpoint_softening
+        return gradient
 
     def step(
         self, problem: EOTProblem, *, rng: torch.Generator, progress: float
     ) -> dict[str, float]:
-        """`num_drift_steps` updates of f, then one of beta.
+        """`num_drift_steps` updates of f and one of beta.
 
-        The cost is 1/2|x - y|^2, the energy of the SDE; `problem.cost` is not read.
+        With `drift_loss: path` f comes first, as in the paper; with `adjoint` beta does, since both
+        then use the same simulated paths. The cost is 1/2|x - y|^2, the energy of the SDE;
+        `problem.cost` is not read.
         """
         config = self.config
         ramp = 1.0 if progress >= config.epsilon_ramp else progress / config.epsilon_ramp
         epsilon = problem.epsilon * ramp
-        logs: dict[str, torch.Tensor] = {}
-        for _ in range(config.num_drift_steps):
+        if config.drift_loss == "adjoint":
+            energy, ends = self._new_pairs(problem, epsilon=epsilon, rng=rng)
+            y = problem.target.sample(config.batch_size, rng=rng)
+            gap = self._step_potential(y, ends, progress=progress)
+            self._regress_drift(epsilon=epsilon, rng=rng, progress=progress)
+        else:
+            energy = self._descend_paths(problem, epsilon=epsilon, rng=rng, progress=progress)
             x0 = problem.source.sample(config.batch_size, rng=rng)
+            y = problem.target.sample(config.batch_size, rng=rng)
+            with torch.no_grad():
+                ends = self.simulate(x0, rng=rng, epsilon=epsilon).final
+            gap = self._step_potential(y, ends, progress=progress)
+        return {"energy": float(energy), "potential_gap": float(gap)}
+
+    def _step_potential(self, y: Points, ends: Points, *, progress: float) -> torch.Tensor:
+        """One ascent step of E beta(y) - E beta(ends) in beta; returns that difference."""
+        config = self.config
+        gap = self.beta(y).mean() - self.beta(ends).mean()
+        rate = decayed(config.potential_learning_rate, config.learning_rate_schedule, progress)
+        apply_gradients(self.potential_optimizer, -gap, learning_rate=rate)
+        self.potential.update()
+        return gap.detach()
+
+    def _step_drift(self, loss: torch.Tensor, *, progress: float) -> None:
+        config = self.config
+        rate = decayed(config.drift_learning_rate, config.learning_rate_schedule, progress)
+        apply_gradients(self.drift_optimizer, loss, learning_rate=rate)
+        self.drift.update()
+
+    def _descend_paths(
+        self, problem: EOTProblem, *, epsilon: float, rng: torch.Generator, progress: float
+    ) -> torch.Tensor:
+        """Updates of f by the gradient through simulated paths; returns their mean energy."""
+        for _ in range(self.config.num_drift_steps):
+            x0 = problem.source.sample(self.config.batch_size, rng=rng)
             with frozen(self.potential.module):
                 path = self.simulate(x0, rng=rng, epsilon=epsilon)
                 energy = path.energy.mean()
                 loss = energy - self.beta(path.final).mean()
-            rate = decayed(config.drift_learning_rate, config.learning_rate_schedule, progress)
-            apply_gradients(self.drift_optimizer, loss, learning_rate=rate)
-            self.drift.update()
-            logs["energy"] = energy.detach()
+            self._step_drift(loss, progress=progress)
+        return energy.detach()
 
+    @torch.no_grad()
+    def _new_pairs(
+        self, problem: EOTProblem, *, epsilon: float, rng: torch.Generator
+    ) -> tuple[torch.Tensor, Points]:
+        """Simulate a batch and keep its pairs (X_0, X_1); returns the mean energy and X_1."""
+        config, settings = self.config, self.config.adjoint
         x0 = problem.source.sample(config.batch_size, rng=rng)
-        y = problem.target.sample(config.batch_size, rng=rng)
-        with torch.no_grad():
-            final = self.simulate(x0, rng=rng, epsilon=epsilon).final
-        gap = self.beta(y).mean() - self.beta(final).mean()
-        rate = decayed(config.potential_learning_rate, config.learning_rate_schedule, progress)
-        apply_gradients(self.potential_optimizer, -gap, learning_rate=rate)
-        self.potential.update()
-        logs["potential_gap"] = gap.detach()
-        return {name: float(value) for name, value in logs.items()}
+        num_paths = settings.num_paths if epsilon > 0 else 1  # without noise they are all the same
+        path = self.simulate(x0.repeat_interleave(num_paths, 0), rng=rng, epsilon=epsilon)
+        ends = path.final
+        if num_paths > 1:
+            log_weights = (self.beta(ends) - path.energy - path.noise_work) / epsilon
+            ends = choose_paths(
+                ends.unflatten(0, (-1, num_paths)), log_weights.view(-1, num_paths), rng=rng
+            )
+        kept = config.batch_size * (settings.num_kept_batches - 1)
+        x, y = torch.cat([x0, self.pairs[0][:kept]]), torch.cat([ends, self.pairs[1][:kept]])
+        y = exchange_ends(x, y, epsilon=epsilon, num_rounds=settings.num_exchange_rounds, rng=rng)
+        self.pairs = x, y
+        return path.energy.mean(), ends
+
+    def _regress_drift(self, *, epsilon: float, rng: torch.Generator, progress: float) -> None:
+        """Updates of f towards grad beta(X_1) at points of bridges between the kept pairs."""
+        config, (x, y) = self.config, self.pairs
+        pull = self._beta_gradient(y)
+        for _ in range(config.num_drift_steps):
+            rows = torch.randint(
+                len(x), (config.adjoint.batch_size,), generator=rng, device=self.device
+            )
+            t = torch.rand(len(rows), 1, generator=rng, device=self.device)
+            state = bridge_points(x[rows], y[rows], t, epsilon=epsilon, rng=rng)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+                out = self.drift.module(t, state)
+            factor, shortcut = self._precondition(t)
+            target = pull[rows] / factor - shortcut * state
+            loss = (out - target).square().sum(1).mean()
+            self._step_drift(loss, progress=progress)
 
     @torch.no_grad()
     def path(self, x: Points, *, rng: torch.Generator) -> torch.Tensor:
@@ -238,6 +318,7 @@ class ENOT:
                 "potential": self.potential.training_state(),
                 "drift_optimizer": self.drift_optimizer.state_dict(),
                 "potential_optimizer": self.potential_optimizer.state_dict(),
+                "pairs": {"x": self.pairs[0], "y": self.pairs[1]},
             },
         }
 
@@ -248,3 +329,5 @@ class ENOT:
         if training:
             self.drift_optimizer.load_state_dict(training["drift_optimizer"])
             self.potential_optimizer.load_state_dict(training["potential_optimizer"])
+            pairs = training["pairs"]
+            self.pairs = pairs["x"].to(self.device), pairs["y"].to(self.device)

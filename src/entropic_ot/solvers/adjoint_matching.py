@@ -1,0 +1,58 @@
+"""Fitting a drift to a potential without a gradient through the simulation.
+
+Along the process that is optimal for a potential beta, the drift is a martingale,
+f(t, X_t) = E[grad beta(X_1) | X_t], and given its ends the process is a Brownian bridge. So f is
+the regression of grad beta(X_1) on points of bridges between pairs (X_0, X_1) of its own paths:
+Domingo-Enrich, Drozdzal, Karrer, Chen, "Adjoint Matching" (ICLR 2025, arXiv 2409.08861); Havens
+et al., "Adjoint Sampling" (ICML 2025, arXiv 2504.11713), here with the potential of ENOT.
+
+A regression sees only where paths already go: mass that has settled in the wrong one of two
+distant modes stays there. `choose_paths` and `exchange_ends` let it jump. Both leave the optimal
+plan of beta as it is (docs/decisions/0008).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from entropic_ot.types import PerPoint, Points
+
+
+def choose_paths(ends: Points, log_weights: PerPoint, *, rng: torch.Generator) -> Points:
+    """One end for each source point, drawn with probabilities softmax(log_weights).
+
+    ends: [n, num_paths, dim], the ends of paths that share a source point. log_weights
+    [n, num_paths]: (beta(X_1) - 1/2 int |f|^2 dt - sqrt(epsilon) int f dW) / epsilon, the log
+    density of the optimal process in that of f (Girsanov), constant where f is optimal.
+    """
+    chosen = torch.multinomial(torch.softmax(log_weights, 1), 1, generator=rng)[:, 0]
+    return ends[torch.arange(len(ends), device=ends.device), chosen]
+
+
+def exchange_ends(
+    x: Points, y: Points, *, epsilon: float, num_rounds: int, rng: torch.Generator
+) -> Points:
+    """y [n, dim] after `num_rounds` rounds of Metropolis exchanges between the pairs (x_i, y_i).
+
+    Each round pairs the rows at random; i and j exchange their ends with probability
+    min(1, exp(-((x_i - x_j) . (y_i - y_j)) / epsilon)), the change of the cost 1/2 |x - y|^2. The
+    density prod_i pi(y_i | x_i) of any entropic plan is invariant: its potential cancels.
+    """
+    y, half = y.clone(), len(x) // 2
+    for _ in range(num_rounds):
+        order = torch.randperm(len(x), generator=rng, device=rng.device)
+        i, j = order[:half], order[half : 2 * half]
+        rise = ((x[i] - x[j]) * (y[i] - y[j])).flatten(1).sum(1)
+        uniform = torch.rand(half, generator=rng, device=rng.device)
+        accepted = rise < -epsilon * uniform.log()
+        i, j = i[accepted], j[accepted]
+        y[i], y[j] = y[j], y[i]
+    return y
+
+
+def bridge_points(
+    x: Points, y: Points, t: torch.Tensor, *, epsilon: float, rng: torch.Generator
+) -> Points:
+    """X_t [n, dim] of the Brownian bridge of variance epsilon from x to y; t: [n, 1] in [0, 1]."""
+    noise = torch.randn(x.shape, generator=rng, device=rng.device)
+    return torch.lerp(x, y, t) + (epsilon * t * (1 - t)).sqrt() * noise

@@ -25,7 +25,9 @@ def choose_paths(ends: Points, log_weights: PerPoint, *, rng: torch.Generator) -
     [n, num_paths]: (beta(X_1) - 1/2 int |f|^2 dt - sqrt(epsilon) int f dW) / epsilon, the log
     density of the optimal process in that of f (Girsanov), constant where f is optimal.
     """
-    chosen = torch.multinomial(torch.softmax(log_weights, 1), 1, generator=rng)[:, 0]
+    # Weights that are no numbers any more are those of a training that diverges: the loss says so.
+    finite = log_weights.nan_to_num(nan=0.0).clamp(-1e30, 1e30)
+    chosen = torch.multinomial(torch.softmax(finite, 1), 1, generator=rng)[:, 0]
     return ends[torch.arange(len(ends), device=ends.device), chosen]
 
 

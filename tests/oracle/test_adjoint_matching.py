@@ -193,11 +193,48 @@ def test_without_networks_the_softened_drift_is_optimal_for_its_potential() -> N
     torch.testing.assert_close(drift[:, 0], (EPSILON * slope).float(), rtol=1e-3, atol=1e-4)
 
 
+def test_the_quiet_target_has_no_variance_in_a_round_gaussian() -> None:
+    """beta = -|y - m|^2 / (2 s): X_1 has the variance eps s about m, f is (m - x) / (1 - t + s)."""
+    s, t, m, n = 0.3, torch.full((500, 1), 0.4), 2.0, 500
+    x = torch.randn(n, 1, generator=make_rng(0))
+    y = m + 3 * torch.randn(n, 1, generator=make_rng(1))  # any y: there is no variance
+    for share, exact in ((0.0, True), (0.5, False)):
+        config = dataclasses.replace(
+            ADJOINT,
+            drift_form="softened_endpoint",
+            endpoint_softening=s,
+            adjoint=AdjointConfig(gradient_share=share),
+        )
+        target = ENOT((1,), config, epsilon=EPSILON).regression_target(t, x, y, (m - y) / s)
+        assert torch.allclose(target, (m - x) / (1 - t + s), atol=1e-4) == exact
+
+
+def test_every_share_of_the_gradient_has_the_same_mean() -> None:
+    """Over X_1 given X_t of the optimal process of beta = -|y - m|^2 / (2 s'), with any s."""
+    t, x, m, true_s, n = 0.4, 0.7, 2.0, 0.8, 200000
+    variance = EPSILON / (1 / true_s + 1 / (1 - t))  # of X_1 given X_t = x
+    mean = (m / true_s + x / (1 - t)) / (1 / true_s + 1 / (1 - t))
+    y = mean + variance**0.5 * torch.randn(n, 1, generator=make_rng(0))
+    for share in (0.0, 0.4, 1.0):
+        config = dataclasses.replace(
+            ADJOINT,
+            drift_form="softened_endpoint",
+            endpoint_softening=0.3,
+            adjoint=AdjointConfig(gradient_share=share),
+        )
+        solver = ENOT((1,), config, epsilon=EPSILON)
+        times, points = torch.full((n, 1), t), torch.full((n, 1), x)
+        target = solver.regression_target(times, points, y, (m - y) / true_s)
+        assert float(target.mean()) == pytest.approx((m - x) / (1 - t + true_s), abs=0.01)
+
+
 def test_settings_for_images_are_refused() -> None:
     unet = NetworkConfig(kind="unet", width=8, depth=2)
     with pytest.raises(ConfigError, match=r"drift_loss: adjoint: found with a drift of kind unet"):
         ENOTConfig(drift=unet, drift_loss="adjoint")
     with pytest.raises(ConfigError, match=r"drift_form: softened_endpoint: found with a drift of"):
         ENOTConfig(drift=unet, drift_form="softened_endpoint")
+    with pytest.raises(ConfigError, match=r"adjoint.gradient_share: found 0.5 with drift_f"):
+        dataclasses.replace(ADJOINT, adjoint=AdjointConfig(gradient_share=0.5))
     with pytest.raises(ConfigError, match=r"drift_form: found bounded_endpoint"):
         dataclasses.replace(ADJOINT, drift_form="bounded_endpoint")

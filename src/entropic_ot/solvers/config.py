@@ -30,10 +30,14 @@ class AdjointConfig:
     """Rounds of Metropolis exchanges of ends between the kept pairs, in each outer step."""
     batch_size: int = 1024
     """Points (t, X_t) of a drift update."""
+    gradient_share: float = 1.0
+    """Share of grad beta(X_1) in what f is fitted to; the rest is a mixture of it with the bridge's
+    slope that has less noise (`ENOT.regression_target`). Below 1 with softened_endpoint only."""
 
     def __post_init__(self) -> None:
         at_least(1, self, "num_paths", "num_kept_batches", "batch_size")
         at_least(0, self, "num_exchange_rounds")
+        share(self, "gradient_share")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +108,11 @@ class ENOTConfig:
             raise ConfigError(
                 f"{asked[0]}: found with a drift of kind {self.drift.kind}, expected mlp or "
                 "quadratic_mlp, since it is for vectors. Choose another one for images."
+            )
+        if self.adjoint.gradient_share < 1 and self.drift_form != "softened_endpoint":
+            raise ConfigError(
+                f"adjoint.gradient_share: found {self.adjoint.gradient_share:g} with drift_form: "
+                f"{self.drift_form}, expected 1 (less is for softened_endpoint)"
             )
         if self.drift_loss == "adjoint" and self.drift_form == "bounded_endpoint":
             raise ConfigError(

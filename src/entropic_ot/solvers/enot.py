@@ -288,9 +288,25 @@ class ENOT:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 out = self.drift.module(t, state)
             factor, shortcut = self._precondition(t)
-            target = pull[rows] / factor - shortcut * state
-            loss = (out - target).square().sum(1).mean()
+            target = self.regression_target(t, state, y[rows], pull[rows])
+            loss = (out + shortcut * state - target / factor).square().sum(1).mean()
             self._step_drift(loss, progress=progress)
+
+    def regression_target(self, t: torch.Tensor, x: Points, y: Points, pull: Points) -> Points:
+        """What f(t, x) is fitted to, [n, dim]; t [n, 1], x = X_t, y = X_1, pull = grad beta(y).
+
+        Given X_t, pull and the bridge's slope (y - x) / (1 - t) have the same mean along the
+        optimal process: they differ by the score of its X_1, times epsilon. With drift_form
+        softened_endpoint and s its softening, their mean with the weights s and 1 - t has no
+        variance at all in a round Gaussian of variance epsilon s, but follows a change of beta
+        slowly; gradient_share says how much of the target is pull itself.
+        """
+        share = self.config.adjoint.gradient_share
+        if share == 1:
+            return pull
+        s = self.config.endpoint_softening
+        quiet = (s * pull + y - x) / (1 - t + s)
+        return torch.lerp(quiet, pull, share)
 
     @torch.no_grad()
     def path(self, x: Points, *, rng: torch.Generator) -> torch.Tensor:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Trains the most valuable paper-scale runs that are still missing, on a machine with a GPU and without Snakemake, DVC or a network.
+# Trains the most valuable paper-scale runs that are still missing and times the benchmarks, on a machine with a GPU and without Snakemake,
+# DVC or a network.
 #
 #   scripts/run_on_gpu.sh OUT [SECONDS]
 #
-# OUT gets small files: one folder per run with checkpoint, log, provenance and metrics. SECONDS (default 540) bounds the whole command; a
+# OUT gets small files: one folder per run with checkpoint, log, provenance and metrics, and bench-gpu.csv. SECONDS (default 540) bounds the whole command; a
 # training that is cut off goes on from its checkpoint when the command runs again. Before it, once, on a machine with Snakemake:
 #   entropic-ot configure --scale paper      (writes results/paper/config, which is all that the runs read besides data)
 # The image runs need data/prepared/coloured_mnist-2to3-32px-seed0 beside it (38 MB; `snakemake data/prepared/.../meta.json` makes it).
@@ -25,6 +26,18 @@ RUNS=(
     gaussian-d128/enot-eps1-seed0
     gaussian-d128/egnot-eps1-seed0
 )
+# Timed first, since that takes a minute or two; cases that OUT/bench-gpu.csv has are passed over.
+CASES=(enot_image egnot_image_langevin enot_gaussian_d16 egnot_gaussian_d16 enot_gaussian_d128 egnot_gaussian_d128 egnot_sampling enot_sampling replay_buffer)
+
+mkdir -p "$OUT"
+for case_ in "${CASES[@]}"; do
+    grep -qs "^$case_," "$OUT/bench-gpu.csv" && continue
+    left=$((END - SECONDS))
+    ((left > 60)) || break
+    timeout --signal=INT --kill-after=15 "$((left < 120 ? left : 120))" "$PYTHON" benchmarks/run.py --quick --only "$case_" --out "$OUT/bench-gpu.csv" ||
+        echo "$case_: not timed"
+done
+
 ROOT=results/paper
 "$PYTHON" -m entropic_ot configure --scale paper
 for run in "${RUNS[@]}"; do

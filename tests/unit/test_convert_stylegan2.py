@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pickle
+import random
 import struct
 import sys
 import types
@@ -349,6 +350,29 @@ def test_a_cut_file_is_refused_and_the_old_output_stays(tmp_path: Path) -> None:
     assert out.read_text() == "old" and len(list(tmp_path.iterdir())) == 2
     with pytest.raises(DataError, match="found the pickle itself"):
         convert_generator(source, source)
+
+
+def test_changed_bytes_give_a_generator_or_a_named_error(tmp_path: Path) -> None:
+    """Bytes of weights may change; what else happens is one error that names the file."""
+    rng = random.Random(0)
+    whole = pickle.dumps(published(small()), 4)
+    source, out = tmp_path / "net.pkl", tmp_path / "out"
+    num_refused = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(rng.choice([1, 3, 30])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        source.write_bytes(data)
+        try:
+            convert_generator(source, out)
+        except DataError as error:
+            assert str(source) in str(error)
+            num_refused += 1
+        else:
+            load_generator(out)
+            out.unlink()
+        assert [path.name for path in tmp_path.iterdir()] == ["net.pkl"]
+    assert 15 < num_refused < 150  # both happen
 
 
 # --- the written file, and the command ------------------------------------------------------------

@@ -41,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("dataset", choices=["mnist", "msci"])
     p.add_argument("--dim", type=int, choices=[50, 100], default=50, help="of msci")
     path(p, "--out", "mnist: the pointer file to write; msci: the folder")
+    p = command("convert", "write the generator of a StyleGAN2-ADA pickle as safetensors")
+    path(p, "--pickle", "network pickle (.pkl); it is read as data, nothing in it is executed")
+    path(p, "--out", "file to write (.safetensors)")
     p = command("prepare", "write the training and test arrays of a data set")
     path(p, "--config", "results/<scale>/config/data/<dataset>.json")
     path(p, "--out", "folder to write to")
@@ -94,6 +97,10 @@ def _run(args: argparse.Namespace) -> None:
             fetch.fetch_mnist(args.out)
         else:
             fetch.fetch_msci(args.out, args.dim)
+    elif args.command == "convert":
+        from entropic_ot.commands.convert import convert
+
+        convert(args.pickle, args.out)
     elif args.command == "prepare":
         from entropic_ot.commands.prepare import prepare
 

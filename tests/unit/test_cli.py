@@ -24,7 +24,7 @@ from entropic_ot.files import file_sha256
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
-    *("configure", "fetch", "prepare", "classifier", "train"),
+    *("configure", "fetch", "convert", "prepare", "classifier", "train"),
     *("sample", "reference", "evaluate", "table", "summary", "schema"),
 ]
 CONFIG = Path("results/smoke/config")

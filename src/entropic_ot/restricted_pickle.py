@@ -1,0 +1,207 @@
+"""Reads pickles without executing anything that is in them.
+
+A pickle is a program for a small stack machine. This module runs that program itself, with only
+the instructions that data needs. A global becomes the stand-in that the caller gives for its name;
+any other global, and any other instruction, is an error that names it. Keys of dicts and members
+of sets are plain scalars, so that nothing is hashed whose hash takes long. The memory needed is
+bounded by a multiple of the file's size.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from entropic_ot.errors import DataError
+
+_LITERALS = frozenset(
+    (
+        *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+        *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
+        *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
+    )
+)
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_EMPTY: dict[str, type] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": set}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_PUTS = frozenset(("BINPUT", "LONG_BINPUT", "MEMOIZE"))
+_GETS = frozenset(("BINGET", "LONG_BINGET"))
+_MARKED = frozenset(("TUPLE", "APPENDS", "SETITEMS", "ADDITEMS", "POP_MARK"))
+_CALLS = frozenset(("REDUCE", "NEWOBJ"))
+_SCALARS = (str, int, float, bytes, type(None))
+
+
+class PickleRefused(Exception):
+    """What a stand-in raises when its arguments are not those that it expects."""
+
+
+class _StandIn:
+    """Opaque value of a global: the machine calls `make`, and nothing reads or changes it."""
+
+    __slots__ = ("make", "name")
+
+    def __init__(self, name: str, make: Callable[..., Any]) -> None:
+        self.name, self.make = name, make
+
+
+def read_pickle(path: Path, stand_ins: Mapping[str, Callable[..., Any]]) -> Any:
+    """The value in a pickle (protocols 2 to 5) of dicts, lists, tuples, sets and scalars.
+
+    Args:
+        path: the file; read whole into memory.
+        stand_ins: "module.name" of every global that may occur -> what is called in its place,
+            with the positional arguments in the file. It must be harmless for all arguments; it
+            refuses them by PickleRefused or TypeError. Its results are not looked into again.
+
+    Raises:
+        DataError: missing or damaged file, a global without a stand-in, another instruction.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError.about(
+            path, found=f"no readable file ({error.strerror})", expected="a pickle",
+            action="Check the path.",
+        ) from None  # fmt: skip
+    machine, position = _Machine(stand_ins), 0
+    try:
+        for opcode, argument, at in pickletools.genops(data):
+            position = at or 0
+            machine.step(opcode.name, argument)
+    except PickleRefused as refusal:
+        raise DataError.about(
+            path,
+            found=f"{refusal} at byte {position}",
+            expected="a pickle that holds only data and " + ", ".join(sorted(stand_ins)),
+            action="Nothing of it was executed or kept. Get the file from its publisher.",
+        ) from None
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+        # genops raises ValueError; the others are instructions whose operands are not there.
+        raise DataError.about(
+            path,
+            found=f"a damaged pickle ({type(error).__name__}: {error}) after byte {position}",
+            expected="a whole one",
+            action="Nothing of it was executed or kept. Get the file again.",
+        ) from None
+    return machine.result
+
+
+class _Machine:
+    """Stack, marks and memo of the pickle instructions, one `step` each."""
+
+    def __init__(self, stand_ins: Mapping[str, Callable[..., Any]]) -> None:
+        self.stand_ins = stand_ins
+        self.stack: list[Any] = []
+        self.outer: list[list[Any]] = []  # the stacks below each mark
+        self.memo: dict[int, Any] = {}
+        self.result: Any = None
+
+    def step(self, name: str, argument: Any) -> None:
+        """Execute one instruction; PickleRefused when it is none of those that data needs."""
+        stack = self.stack
+        if name in _LITERALS:
+            stack.append(argument)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in _EMPTY:
+            stack.append(_EMPTY[name]())
+        elif name in _PUTS:
+            self.memo[len(self.memo) if name == "MEMOIZE" else argument] = stack[-1]
+        elif name in _GETS:
+            stack.append(self.memo[argument])
+        elif name in _TUPLES:
+            self._pop_tuple(_TUPLES[name])
+        elif name in _MARKED:
+            self._close_mark(name)
+        elif name in _CALLS:
+            self._call()
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            self._global(name, argument)
+        else:
+            self._other(name)
+
+    def _other(self, name: str) -> None:
+        stack = self.stack
+        if name == "MARK":
+            self.outer.append(stack)
+            self.stack = []
+        elif name == "APPEND":
+            _append(stack[-2], [stack.pop()])
+        elif name == "SETITEM":
+            value, key = stack.pop(), stack.pop()
+            _set_items(stack[-1], [key, value])
+        elif name == "BUILD":
+            if stack.pop():
+                raise PickleRefused("an object with a state of its own (instruction BUILD)")
+        elif name == "POP":
+            stack.pop()
+        elif name == "DUP":
+            stack.append(stack[-1])
+        elif name == "STOP":
+            if self.outer or len(stack) != 1:
+                raise PickleRefused(f"{len(stack)} values where the pickle ends")
+            self.result = stack.pop()
+        elif name not in ("PROTO", "FRAME"):
+            raise PickleRefused(f"the instruction {name}")
+
+    def _pop_tuple(self, length: int) -> None:
+        if len(self.stack) < length:
+            raise IndexError("too few values for a tuple")
+        values = tuple(self.stack[-length:])
+        self.stack[-length:] = [values]
+
+    def _close_mark(self, name: str) -> None:
+        values, self.stack = self.stack, self.outer.pop()
+        if name == "TUPLE":
+            self.stack.append(tuple(values))
+        elif name == "APPENDS":
+            _append(self.stack[-1], values)
+        elif name == "SETITEMS":
+            _set_items(self.stack[-1], values)
+        elif name == "ADDITEMS":
+            if type(self.stack[-1]) is not set:
+                raise TypeError("members for what is no set")
+            self.stack[-1].update(checked_scalars(values))
+
+    def _global(self, name: str, argument: Any) -> None:
+        if name == "GLOBAL":
+            found = str(argument).replace(" ", ".", 1)
+        else:
+            attribute, module = self.stack.pop(), self.stack.pop()
+            if type(module) is not str or type(attribute) is not str:
+                raise PickleRefused("a global whose name is no text")
+            found = f"{module}.{attribute}"
+        if found not in self.stand_ins:
+            raise PickleRefused(f"the global {found!r}")
+        self.stack.append(_StandIn(found, self.stand_ins[found]))
+
+    def _call(self) -> None:
+        arguments, target = self.stack.pop(), self.stack.pop()
+        if type(target) is not _StandIn or type(arguments) is not tuple:
+            raise PickleRefused("a call of what is no global")
+        try:
+            self.stack.append(target.make(*arguments))
+        except TypeError:
+            raise PickleRefused(f"other arguments than those of {target.name}") from None
+
+
+def checked_scalars(values: list[Any]) -> list[Any]:
+    """`values`, which are all plain scalars; PickleRefused otherwise."""
+    for value in values:
+        if type(value) not in (*_SCALARS, bool):
+            raise PickleRefused(f"a key or member of a set that is a {type(value).__name__}")
+    return values
+
+
+def _append(target: Any, values: list[Any]) -> None:
+    if type(target) is not list:
+        raise TypeError("items for what is no list")
+    target.extend(values)
+
+
+def _set_items(target: Any, flat: list[Any]) -> None:
+    if type(target) is not dict or len(flat) % 2:
+        raise TypeError("keys and values for what is no dict")
+    target.update(zip(checked_scalars(flat[::2]), flat[1::2], strict=True))

@@ -1,0 +1,414 @@
+"""Published generators into safetensors: the round trip, and what is refused and named.
+
+The pickles are made here in the published format: modules whose reduction calls
+torch_utils.persistence with their source text and state, nested in one another.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import json
+import os
+import pickle
+import random
+import struct
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from entropic_ot.cli import main
+from entropic_ot.device import make_rng
+from entropic_ot.errors import DataError
+from entropic_ot.files import file_sha256
+from entropic_ot.networks.convert_stylegan2 import FORMAT, convert_generator, load_generator
+from entropic_ot.networks.stylegan2 import Architecture, Generator, GeneratorConfig
+
+PROTOCOLS = [2, 3, 4, 5]
+
+
+class EasyDict(dict):  # type: ignore[type-arg]
+    """A dict that is a class of another package to pickle."""
+
+
+class Persistent:
+    """Reduces as the published modules do; `state` as in an nn.Module's __dict__."""
+
+    def __init__(self, class_name: str, state: dict[str, Any], *, source: str = "") -> None:
+        self.meta = {
+            "type": "class", "version": 6, "module_src": source,
+            "class_name": class_name, "state": state,
+        }  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (self.meta,)
+
+
+@pytest.fixture(autouse=True)
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Modules of the publisher's names, to pickle with; using what is in them is an error."""
+
+    def _reconstruct_persistent_obj(meta: Any) -> Any:
+        raise AssertionError("the pickle was executed")
+
+    _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
+    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
+    persistence = types.ModuleType("torch_utils.persistence")
+    persistence.__dict__["_reconstruct_persistent_obj"] = _reconstruct_persistent_obj
+    util = types.ModuleType("dnnlib.util")
+    util.__dict__["EasyDict"] = EasyDict
+    monkeypatch.setattr(EasyDict, "__module__", "dnnlib.util")
+    for name, module in {
+        "torch_utils": types.ModuleType("torch_utils"),
+        "torch_utils.persistence": persistence,
+        "dnnlib": types.ModuleType("dnnlib"),
+        "dnnlib.util": util,
+    }.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    yield
+
+
+def persistent(module: nn.Module, **extra: Any) -> Persistent:
+    """`module` with all in it in the published form; modules with a filter get its buffer."""
+    buffers = dict(module._buffers)
+    if type(module).__name__ in ("SynthesisBlock", "StyledConv", "EqualConv"):
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        buffers["resample_filter"] = torch.outer(taps, taps)
+    state = {
+        "training": False,
+        "_parameters": collections.OrderedDict(module._parameters),
+        "_buffers": collections.OrderedDict(buffers),
+        "_non_persistent_buffers_set": set(),
+        "_forward_hooks": collections.OrderedDict(),
+        "_modules": collections.OrderedDict(
+            (name, persistent(child)) for name, child in module._modules.items() if child
+        ),
+        "_init_args": (),
+        "_init_kwargs": {},
+    }
+    return Persistent(type(module).__name__, state | extra, source="raise SystemExit('executed')")
+
+
+def small(architecture: Architecture = "skip", *, clamp: float | None = 256) -> Generator:
+    torch.manual_seed(0)
+    config = GeneratorConfig(
+        channels=(8, 6, 4, 4), img_channels=3, z_dim=7, w_dim=5, mapping_width=6,
+        mapping_layers=2, architecture=architecture, clamp=clamp,
+    )  # fmt: skip
+    net = Generator(config)
+    for name, tensor in net.state_dict().items():
+        if name.endswith(("bias", "noise_strength", "w_avg")):  # they start at zero
+            tensor.normal_()
+    return net
+
+
+def arguments(net: Generator) -> EasyDict:
+    config = net.config
+    mapping = EasyDict(num_layers=config.mapping_layers, lr_multiplier=config.mapping_rate)
+    synthesis = EasyDict(
+        channel_base=128, channel_max=8, num_fp16_res=4, conv_clamp=config.clamp,
+        architecture=config.architecture, resample_filter=[1, 3, 3, 1],
+    )  # fmt: skip
+    return EasyDict(
+        z_dim=config.z_dim, c_dim=0, w_dim=config.w_dim, img_resolution=config.resolution,
+        img_channels=config.img_channels, mapping_kwargs=mapping, synthesis_kwargs=synthesis,
+    )  # fmt: skip
+
+
+def published(net: Generator, **changed: Any) -> dict[str, Any]:
+    """The contents of a published file with `net` as G_ema, and another network as G and D."""
+    ema = persistent(net, _init_kwargs=EasyDict(arguments(net) | changed))
+    other = persistent(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    return {
+        "training_set_kwargs": EasyDict(class_name="training.dataset.ImageFolderDataset"),
+        "G": other, "D": other, "augment_pipe": None, "G_ema": ema,
+    }  # fmt: skip
+
+
+def written(path: Path, contents: Any, protocol: int = 4) -> Path:
+    path.write_bytes(pickle.dumps(contents, protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS[1:])
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_a_published_generator_comes_back(
+    tmp_path: Path, architecture: Architecture, protocol: int
+) -> None:
+    net = small(architecture)
+    source = written(tmp_path / "net.pkl", published(net), protocol)
+    out = tmp_path / "new" / "net.safetensors"
+    assert convert_generator(source, out) == net.config
+    loaded = load_generator(out)
+    assert loaded.config == net.config
+    z = torch.randn(3, 7, generator=make_rng(0))
+    with torch.no_grad():
+        assert torch.equal(loaded(z, truncation_psi=0.7), net(z, truncation_psi=0.7))
+    assert not any(p.requires_grad for p in loaded.parameters()) and not loaded.training
+    with safe_open(out, framework="pt") as file:
+        header = json.loads(file.metadata()["header"])
+    assert header["source_sha256"] == file_sha256(source) and header["source"] == "net.pkl"
+    expected = {
+        "resolution": 32, "z_dim": 7, "w_dim": 5, "num_ws": 8, "mapping_layers": 2,
+        "img_channels": 3, "channels": [8, 6, 4, 4], "architecture": architecture,
+    }  # fmt: skip
+    assert {name: header[name] for name in expected} == expected
+
+
+def test_protocol_2_holds_no_bytes_and_is_refused_by_name(tmp_path: Path) -> None:
+    """There torch's bytes are a call of _codecs.encode; no file was published so."""
+    source = written(tmp_path / "net.pkl", published(small()), 2)
+    with pytest.raises(DataError, match=r"the global '_codecs\.encode'"):
+        convert_generator(source, tmp_path / "out")
+
+
+def test_arguments_that_are_not_given_are_the_published_defaults(tmp_path: Path) -> None:
+    net = small(clamp=None)
+    contents = published(net, mapping_kwargs=EasyDict(), synthesis_kwargs=EasyDict())
+    out = tmp_path / "out.safetensors"
+    assert convert_generator(written(tmp_path / "p", contents), out) == net.config
+
+
+def test_float16_becomes_float32(tmp_path: Path) -> None:
+    net = small().half()
+    out = tmp_path / "out.safetensors"
+    convert_generator(written(tmp_path / "p", published(net)), out)
+    state = load_generator(out).state_dict()
+    for name, value in net.state_dict().items():
+        assert state[name].dtype == torch.float32
+        assert torch.equal(state[name], value.float())
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+class Calls:
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.function, self.arguments
+
+
+def refused(tmp_path: Path, contents: Any, named: str) -> None:
+    source, out = written(tmp_path / "net.pkl", contents), tmp_path / "out.safetensors"
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(DataError) as caught:
+        convert_generator(source, out)
+    message = str(caught.value)
+    assert str(source) in message and named in message, message
+    assert {path.name for path in tmp_path.iterdir()} == before  # nothing left behind
+
+
+@pytest.mark.parametrize("place", ["D", "state", "kwargs", "tensor", "hooks"])
+def test_a_hidden_call_is_refused_wherever_it_is(tmp_path: Path, place: str) -> None:
+    mark = tmp_path / "executed"
+    call = Calls(os.system, f"touch '{mark}'")
+    net = small()
+    contents = published(net)
+    state = contents["G_ema"].meta["state"]
+    if place == "D":
+        contents["D"] = call
+    elif place == "state":
+        state["_forward_hooks"]["hook"] = call
+    elif place == "kwargs":
+        state["_init_kwargs"]["z_dim"] = call
+    elif place == "tensor":
+        state["_buffers"]["w"] = Calls(torch._utils._rebuild_parameter, call, True, {})
+    else:
+        state["_init_args"] = (call,)
+    refused(tmp_path, contents, f"the global '{os.name}.system'")
+    assert not mark.exists()
+
+
+def storage(*values: float) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(torch.tensor(values)._typed_storage(), buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+def rebuilt(data: Any, offset: Any, size: Any, stride: Any) -> Calls:
+    loaded = Calls(torch.storage._load_from_bytes, data)
+    return Calls(torch._utils._rebuild_tensor_v2, loaded, offset, size, stride, False, {})
+
+
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+ZIP = io.BytesIO()
+torch.save(torch.zeros(5)._typed_storage(), ZIP)
+WHOLE = storage(1.0, 2.0, 3.0, 4.0, 5.0)
+HUGE = WHOLE.replace(b"K\x05N", b"\x8a\x06" + b"\xff" * 5 + b"\x00N")  # 2^40 - 1 values
+EVIL = LEGACY + pickle.dumps(Calls(os.system, "true"), 2)
+TENSORS = {
+    "zip format": (rebuilt(ZIP.getvalue(), 0, (5,), (1,)), "legacy format"),
+    "text": (rebuilt("text", 0, (5,), (1,)), "legacy format"),
+    "empty": (rebuilt(b"", 0, (5,), (1,)), "legacy format"),
+    "cut": (rebuilt(WHOLE[:-1], 0, (5,), (1,)), "mapping.w_avg: found"),
+    "a call in the bytes": (
+        rebuilt(EVIL, 0, (5,), (1,)),
+        f"not those of a storage {os.name}.system",
+    ),
+    "a huge storage": (rebuilt(HUGE, 0, (5,), (1,)), "mapping.w_avg: found"),
+    "expanded": (rebuilt(storage(1.0), 0, (5,), (0,)), "1 values for the size (5,)"),
+    "past the end": (rebuilt(WHOLE, 1, (5,), (1,)), "out of bounds"),
+    "a long stride": (rebuilt(WHOLE, 0, (5,), (2,)), "out of bounds"),
+    "a negative offset": (rebuilt(WHOLE, -1, (5,), (1,)), "no view of a storage"),
+    "a size that is no number": (rebuilt(WHOLE, 0, ("5",), (1,)), "no view of a storage"),
+    "a huge size": (rebuilt(WHOLE, 0, (2**62,), (1,)), "no view of a storage"),
+    "strides missing": (rebuilt(WHOLE, 0, (5,), ()), "no view of a storage"),
+    "another size": (rebuilt(WHOLE, 0, (4,), (1,)), "found (4,); expected (5,)"),
+    "integers": (rebuilt(storage(1, 2, 3, 4, 5), 0, (5,), (1,)), "torch.int64, or not finite"),
+    "not finite": (rebuilt(storage(1, 2, 3, 4, float("nan")), 0, (5,), (1,)), "not finite"),
+    "no tensor": ("text", "mapping.w_avg: found 'str'; expected a tensor"),
+}
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_a_tensor_that_is_not_what_it_should_be_is_named(tmp_path: Path, name: str) -> None:
+    assert HUGE != WHOLE
+    contents = published(small())
+    mapping = contents["G_ema"].meta["state"]["_modules"]["mapping"]
+    mapping.meta["state"]["_buffers"]["w_avg"] = TENSORS[name][0]
+    refused(tmp_path, contents, TENSORS[name][1])
+
+
+def test_the_tensors_of_that_test_are_read_when_they_are_right(tmp_path: Path) -> None:
+    contents = published(small())
+    mapping = contents["G_ema"].meta["state"]["_modules"]["mapping"]
+    mapping.meta["state"]["_buffers"]["w_avg"] = rebuilt(WHOLE, 0, (5,), (1,))
+    out = tmp_path / "out"
+    convert_generator(written(tmp_path / "p", contents), out)
+    assert load_generator(out).mapping.w_avg.tolist() == [1, 2, 3, 4, 5]
+
+
+DEEP: list[Any] = []
+for _ in range(200):
+    DEEP = [DEEP]
+CHANGES = {
+    "labels": ({"c_dim": 10}, "argument c_dim: found 10; expected 0"),
+    "resolution": ({"img_resolution": 64}, "argument img_resolution: found 64; expected 32"),
+    "z": ({"z_dim": 512}, "argument z_dim: found 512; expected 7"),
+    "unknown": ({"num_blocks": 3}, "argument num_blocks"),
+    "unknown in a group": ({"synthesis_kwargs": {"magnitude_ema_beta": 1}}, "synthesis_kwargs"),
+    "activation": ({"mapping_kwargs": {"activation": "relu"}}, "mapping_kwargs.activation"),
+    "filter": ({"synthesis_kwargs": {"resample_filter": [1, 1]}}, "expected [1, 3, 3, 1]"),
+    "noise": ({"synthesis_kwargs": {"use_noise": False}}, "synthesis_kwargs.use_noise"),
+    "rate": ({"mapping_kwargs": {"lr_multiplier": 10**400}}, "lr_multiplier"),
+    "clamp": ({"synthesis_kwargs": {"conv_clamp": float("nan")}}, "conv_clamp"),
+    "architecture": ({"synthesis_kwargs": {"architecture": "ring"}}, "found 'ring'"),
+    "other architecture": (
+        {"synthesis_kwargs": {"architecture": "resnet"}},
+        "synthesis.b16.skip.weight: found 'nothing'",
+    ),
+    "deep": ({"z_dim": DEEP}, "argument z_dim: found [[[[[["),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_arguments_that_would_change_the_function_are_named(tmp_path: Path, name: str) -> None:
+    changed, named = CHANGES[name]
+    refused(tmp_path, published(small(), **changed), named)
+
+
+def test_a_module_in_itself_is_refused(tmp_path: Path) -> None:
+    contents = published(small())
+    mapping = contents["G_ema"].meta["state"]["_modules"]["mapping"]
+    contents["G_ema"].meta["state"]["_modules"]["again"] = mapping
+    refused(tmp_path, contents, "expected a module of its own")
+
+
+def test_another_filter_or_a_missing_layer_is_named(tmp_path: Path) -> None:
+    contents = published(small())
+    synthesis = contents["G_ema"].meta["state"]["_modules"]["synthesis"]
+    block = synthesis.meta["state"]["_modules"]["b8"].meta["state"]
+    block["_buffers"]["resample_filter"] = torch.full((4, 4), 1 / 16)
+    refused(tmp_path, contents, "synthesis.b8.resample_filter: found [[0.0625")
+    del block["_modules"]["torgb"]
+    refused(tmp_path, contents, "synthesis.b8.torgb.affine.bias: found 'nothing'")
+
+
+@pytest.mark.parametrize("contents", [[], {}, {"G_ema": 3}, {"G": None, "D": None}, "text"])
+def test_another_pickle_is_named(tmp_path: Path, contents: Any) -> None:
+    refused(tmp_path, contents, "expected a dict in which G_ema is a Generator")
+
+
+def test_a_cut_file_is_refused_and_the_old_output_stays(tmp_path: Path) -> None:
+    data = pickle.dumps(published(small()), 4)
+    source, out = tmp_path / "net.pkl", tmp_path / "out"
+    out.write_text("old")
+    for length in range(0, len(data), len(data) // 20):
+        source.write_bytes(data[:length])
+        with pytest.raises(DataError, match="damaged pickle"):
+            convert_generator(source, out)
+    assert out.read_text() == "old" and len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(DataError, match="found the pickle itself"):
+        convert_generator(source, source)
+
+
+def test_changed_bytes_give_a_generator_or_a_named_error(tmp_path: Path) -> None:
+    """Bytes of weights may change; what else happens is one error that names the file."""
+    rng = random.Random(0)
+    whole = pickle.dumps(published(small()), 4)
+    source, out = tmp_path / "net.pkl", tmp_path / "out"
+    num_refused = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(rng.choice([1, 3, 30])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        source.write_bytes(data)
+        try:
+            convert_generator(source, out)
+        except DataError as error:
+            assert str(source) in str(error)
+            num_refused += 1
+        else:
+            load_generator(out)
+            out.unlink()
+        assert [path.name for path in tmp_path.iterdir()] == ["net.pkl"]
+    assert 15 < num_refused < 150  # both happen
+
+
+# --- the written file, and the command ------------------------------------------------------------
+
+
+def test_a_file_that_is_no_generator_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="absent: found FileNotFoundError"):
+        load_generator(tmp_path / "absent")
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(DataError, match="found format None"):
+        load_generator(path)
+    save_file({"a": torch.zeros(1)}, path, metadata={"format": FORMAT, "header": "{}"})
+    with pytest.raises(DataError, match="KeyError"):
+        load_generator(path)
+    convert_generator(written(tmp_path / "net.pkl", published(small())), path)
+    data = path.read_bytes()
+    path.write_bytes(data[:-10])
+    with pytest.raises(DataError, match="Write it again by `entropic-ot convert`"):
+        load_generator(path)
+    (length,) = struct.unpack("<Q", data[:8])
+    head = data[8 : 8 + length].replace(b'\\"z_dim\\": 7', b'\\"z_dim\\": 8')
+    assert head != data[8 : 8 + length]
+    path.write_bytes(data[:8] + head + data[8 + length :])
+    with pytest.raises(DataError, match=r"size mismatch for mapping\.fc0\.weight"):
+        load_generator(path)
+
+
+def test_the_command_converts_and_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = written(tmp_path / "net.pkl", published(small())), tmp_path / "net.safetensors"
+    argv = ["convert", "--pickle", str(source), "--out", str(out)]
+    assert main(argv) == 0
+    assert "generator of 32x32 images with 3 channels, skip, from z of 7" in capsys.readouterr().out
+    source.write_bytes(b"\x80\x02cos\nsystem\n.")
+    assert main(argv) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"entropic-ot convert: error: {source}: found the global 'os.system'")

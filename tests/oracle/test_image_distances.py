@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from entropic_ot.metrics.frechet import frechet_distance, split_real
+from entropic_ot.metrics.frechet import frechet_distance
 from entropic_ot.metrics.kernel_distance import kernel_distance, squared_mmd
 from entropic_ot.metrics.precision_recall import precision_recall
+from entropic_ot.metrics.real_side import split_real
 
 
 def standardised(n: int, dim: int, seed: int) -> np.ndarray:
@@ -48,8 +49,8 @@ def test_the_halves_of_a_split_are_disjoint_and_seeded() -> None:
     assert len(a) == len(b) == 10 and not set(a.ravel()) & set(b.ravel())
     assert np.array_equal(a, split_real(x, seed=0)[0])
     assert not np.array_equal(a, split_real(x, seed=1)[0])
-    with pytest.raises(ValueError, match="four"):
-        split_real(x[:3], seed=0)
+    with pytest.raises(ValueError, match="eight"):
+        split_real(x[:7], seed=0)
 
 
 def test_squared_mmd_is_the_u_statistic_of_its_kernel() -> None:

@@ -2,36 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from entropic_ot.metrics.bures import squared_bw
-
-
-@dataclass(frozen=True)
-class Distance:
-    """A distance between generated and real features, and what it is to be read beside."""
-
-    value: float
-    num_generated: int
-    num_real: int
-    real_split: float
-    """The same distance between the two halves of a seeded random split of the real features."""
-    num_split: int
-    """Points in each of these halves."""
-
-
-def split_real(features: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint random halves [n // 2, d] of real features [n, d]; ValueError when n < 4."""
-    half = len(features) // 2
-    if half < 2:
-        raise ValueError(
-            f"a real/real split needs four real images at least, found {len(features)}"
-        )
-    rows = np.random.default_rng(seed).permutation(len(features))
-    return features[rows[:half]], features[rows[half : 2 * half]]
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:

@@ -18,6 +18,8 @@ from entropic_ot.data.fetch import ChecksumError, MissingFilesError
 from entropic_ot.data.sources import MIRROR_VARIABLE
 from entropic_ot.data.weights import INCEPTION, read_array_pickle
 from entropic_ot.errors import DataError
+from entropic_ot.experiments.build import Benchmark
+from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, Value
 from entropic_ot.metrics.features import (
     FeatureExtractor,
     inception_features,
@@ -31,6 +33,7 @@ from entropic_ot.metrics.precision_recall import precision_recall
 from entropic_ot.metrics.real_side import SPLIT_SEED, SUBSET_SEED, RealSide, real_side, split_real
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import EfficientNetLite0, SameConv
+from entropic_ot.problems.base import ArrayDistribution
 
 
 def images(n: int = 24, seed: int = 0) -> np.ndarray:
@@ -282,3 +285,31 @@ def test_comparisons_carry_the_numbers_and_the_split() -> None:
         found = compare(generated)
         assert (found.value, found.real_split) == (value, real_split)
         assert (found.num_generated, found.num_real, found.num_split) == (20, 25, 12)
+
+
+# --- the metric of a run --------------------------------------------------------------------------
+
+
+def fd_lenet(classifier: DigitClassifier, y: np.ndarray, num_train: int = 60) -> Value:
+    source, train = ArrayDistribution(images(8)), ArrayDistribution(images(num_train, seed=2))
+    evaluation = Evaluation(
+        samples={"y": y, "target": images(40, seed=3)},
+        benchmark=Benchmark(source, train, source, train),
+        classifier=classifier,
+        **dict.fromkeys(("epsilon", "settings", "target_digit", "reference")),  # type: ignore[arg-type]
+    )
+    return METRIC_FUNCTIONS["fd_lenet"](evaluation)
+
+
+def test_fd_lenet_of_a_run_and_its_floor_of_as_many_training_images() -> None:
+    torch.manual_seed(0)
+    classifier = DigitClassifier(image_size=8, width=2)
+    extract, y = lenet_features(classifier), images(60, seed=4) * 0.5
+    target = extract(images(40, seed=3))
+    found = fd_lenet(classifier, y)
+    assert found.value == pytest.approx(frechet_distance(extract(y), target), rel=1e-6)
+    # All 60 training images, in another order: float64 sums.
+    truth = frechet_distance(extract(images(60, seed=2)), target)
+    assert found.floor == pytest.approx(truth, rel=1e-6)
+    assert found.n == 60 and found.value > 2 * truth
+    assert fd_lenet(classifier, y, num_train=59).floor is None

@@ -20,8 +20,11 @@ from entropic_ot.metrics.energy_distance import (
     energy_distance_to_weighted,
     spread_of_exact_samples,
 )
+from entropic_ot.metrics.features import lenet_features
+from entropic_ot.metrics.frechet import frechet_distance
 from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_shares
 from entropic_ot.networks.classifier import DigitClassifier
+from entropic_ot.problems.base import FiniteDistribution
 from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.problems.toy import EightGaussians
 
@@ -196,6 +199,18 @@ def _share_three(e: Evaluation) -> Value:
     return Value(share(e["y"]), share(e["target"]), len(e["y"]))
 
 
+def _fd_lenet(e: Evaluation) -> Value:
+    """The floor: as many images of the target's training set, drawn without replacement."""
+    assert e.classifier is not None
+    extract = lenet_features(e.classifier)
+    train = e.benchmark.target
+    assert isinstance(train, FiniteDistribution)
+    rows = torch.randperm(len(train), generator=make_rng(FLOOR_SEED))[: len(e["y"])]
+    real, test = extract(as_array(train.at(rows))), extract(e["target"])
+    floor = frechet_distance(real, test) if len(real) == len(e["y"]) else None
+    return Value(frechet_distance(extract(e["y"]), test), floor, len(e["y"]))
+
+
 def _conditional_variance(e: Evaluation) -> Value:
     y = e["conditional_y"]
     return Value(conditional_variance(y), None, y.shape[0] * y.shape[1])
@@ -214,5 +229,6 @@ METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
     "conditional_variance": _conditional_variance,
     "cost_half_l2": lambda e: Value(cost_half_l2(e["x"], e["y"]), None, len(e["y"])),
     "share_three": _share_three,
+    "fd_lenet": _fd_lenet,
     "hue_error": lambda e: Value(hue_error(e["x"], e["y"]), None, len(e["y"])),
 }

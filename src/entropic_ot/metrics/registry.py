@@ -77,11 +77,17 @@ METRICS: dict[str, Metric] = {
     "share_three": Metric(
         frozenset({"coloured_mnist"}), "%", False, "outputs that the classifier calls the target"
     ),
+    "fd_lenet": Metric(
+        frozenset({"coloured_mnist"}),
+        "",
+        True,
+        "Frechet distance in the classifier's features, which do not see colour",
+    ),
     "hue_error": Metric(
         frozenset({"coloured_mnist"}), "degrees", True, "mean hue difference of input and output"
     ),
 }
-NEEDS_CLASSIFIER = frozenset({"share_three"})
+NEEDS_CLASSIFIER = frozenset({"share_three", "fd_lenet"})
 NEEDS_REFERENCE = frozenset({"conditional_energy_distance"})
 """Metrics that compare with a large discrete plan: left out at epsilon = 0, where there is none."""
 

@@ -31,14 +31,23 @@ class DigitClassifier(nn.Module):
 
     @torch.no_grad()
     def labels(self, images: torch.Tensor) -> torch.Tensor:
-        """Classes of coloured images [batch, 3, h, w] in [-1, 1]: [batch] integers.
-
-        Intensity is the largest channel (which the colouring leaves at the grey value); images of
-        another size are resized to the classifier's.
-        """
+        """Classes of coloured images [batch, 3, h, w] in [-1, 1]: [batch] integers."""
         self.eval()
+        return self(self._grey(images)).argmax(1)
+
+    @torch.no_grad()
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last layer sees of images [batch, 3, h, w] in [-1, 1]: [batch, 64 width]."""
+        self.eval()
+        return self.features(self._grey(images)).flatten(1)
+
+    def _grey(self, images: torch.Tensor) -> torch.Tensor:
+        """[batch, 1, size, size]: the largest channel, which colouring leaves at the grey value.
+
+        Images of another size are resized to the classifier's.
+        """
         grey = images.amax(1, keepdim=True).clamp(-1, 1)
         if grey.shape[-1] != self.image_size:
             size = (self.image_size, self.image_size)
             grey = F.interpolate(grey, size=size, mode="bilinear", antialias=True)
-        return self(grey).argmax(1)
+        return grey

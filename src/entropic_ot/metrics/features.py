@@ -1,0 +1,140 @@
+"""Features of images, in which their distances are measured; each names its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION, fetch_weights
+from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.networks.classifier import DigitClassifier
+from entropic_ot.networks.efficientnet_lite import IMAGE_SIZE, EfficientNetLite0
+
+BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureExtractor:
+    """A network that turns images into vectors.
+
+    Attributes:
+        name: of the Frechet distance in these features: fd_lenet, fd_effnet, fid.
+        sha256: of the weights.
+        embed: bytes [batch, 3, h, w] -> features [batch, d].
+    """
+
+    name: str
+    sha256: str
+    embed: Callable[[torch.Tensor], torch.Tensor]
+
+    @torch.no_grad()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Images [n, 3, h, w] in [-1, 1], rounded to bytes -> features [n, d] in float32.
+
+        Raises:
+            DataError: another shape, or a value that is no finite number.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not len(images):
+            raise _bad_images(f"shape {images.shape}")
+        if not np.isfinite(images).all():
+            raise _bad_images("values that are no finite numbers")
+        parts = torch.from_numpy(images).float().split(BATCH)
+        return torch.cat([self.embed(to_bytes(part)).float() for part in parts]).cpu().numpy()
+
+
+def to_bytes(images: torch.Tensor) -> torch.Tensor:
+    """[-1, 1] -> 0 to 255, the nearest; what lies outside goes to the border."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def _bad_images(found: str) -> DataError:
+    return DataError.about(
+        "images",
+        found=found,
+        expected="finite numbers of shape [n, 3, h, w] in [-1, 1]",
+        action="Look at the samples before measuring them.",
+    )
+
+
+def lenet_features(classifier: DigitClassifier) -> FeatureExtractor:
+    """The last hidden layer of the project's own digit classifier: it does not see colour."""
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        return classifier.embed(images.float() / 127.5 - 1)
+
+    return FeatureExtractor("fd_lenet", state_sha256(classifier), embed)
+
+
+def effnet_features(weights: Path) -> FeatureExtractor:
+    """The last hidden layer of EfficientNet-Lite0, images resized to 224 x 224 (bilinear).
+
+    The weights are fetched into the folder `weights` when they are not there.
+    """
+    path = fetch_weights(EFFICIENTNET_LITE0, weights)
+    network = EfficientNetLite0()
+    network.load_published(torch.load(path, map_location="cpu", weights_only=True))
+    network.eval()
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        size = (IMAGE_SIZE, IMAGE_SIZE)
+        resized = F.interpolate(images.float(), size=size, mode="bilinear", antialias=True)
+        return network.embed((resized - 127) / 128)
+
+    return FeatureExtractor("fd_effnet", EFFICIENTNET_LITE0.sha256, embed)
+
+
+def inception_features(weights: Path) -> FeatureExtractor:
+    """The pool layer of the Inception of FID, by torch-fidelity and from its published weights.
+
+    Raises:
+        MissingFilesError: the weights are not in the folder `weights` and cannot be fetched.
+        ConfigError: torch-fidelity is not installed.
+    """
+    path = fetch_weights(INCEPTION, weights)
+    try:
+        import_torchvision()
+        from torch_fidelity import FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise ConfigError.about(
+            "fid",
+            found=f"no package {error.name}",
+            expected="torch-fidelity 0.3 or later",
+            action="Install it, or measure fd_effnet, which needs no further package.",
+        ) from error
+    network = FeatureExtractorInceptionV3("fid", ["2048"], feature_extractor_weights_path=str(path))
+    return FeatureExtractor("fid", INCEPTION.sha256, lambda images: network(images)[0])
+
+
+def import_torchvision() -> None:
+    """Import torchvision; its CUDA build, which finds no operators beside a CPU torch, too.
+
+    There the two operators that it registers at import are declared, not defined: what calls them
+    fails, and the rest works.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for name in ("nms", "qnms"):
+            _DECLARED.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision  # noqa: F401
+
+
+_DECLARED = torch.library.Library("torchvision", "FRAGMENT")
+
+
+def state_sha256(module: torch.nn.Module) -> str:
+    """Hash of a network's parameters and buffers: their names, shapes, types and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
+        digest.update(array.numpy().tobytes())
+    return digest.hexdigest()

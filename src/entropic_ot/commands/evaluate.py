@@ -9,7 +9,12 @@ from typing import Any
 from entropic_ot.commands.classifier import load_trained_classifier
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.build import build_benchmark
-from entropic_ot.experiments.config import ColouredMNISTProblem, load_evaluation, load_run
+from entropic_ot.experiments.config import (
+    ColouredMNISTProblem,
+    image_problem,
+    load_evaluation,
+    load_run,
+)
 from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation
 from entropic_ot.experiments.paths import Layout
 from entropic_ot.experiments.reference_plans import load_reference_plans
@@ -43,9 +48,9 @@ def evaluate(
     """
     config, settings = load_run(config_path), load_evaluation(evaluation_path)
     record = _provenance(run / PROVENANCE)
-    benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
+    problem = image_problem(config.problem)
+    benchmark = build_benchmark(problem, epsilon=config.epsilon)
     needs_classifier = bool(set(settings.metrics) & NEEDS_CLASSIFIER)
-    problem = config.problem
     evaluation = Evaluation(
         samples=load_arrays(samples, command="sample"),
         benchmark=benchmark,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from entropic_ot.costs import Cost, DecodedHalfSquaredEuclidean, HalfSquaredEuclidean
 from entropic_ot.data.arrays import load_prepared
 from entropic_ot.data.msci import MsciData, load_msci
 from entropic_ot.device import choose_compile, choose_precision, make_rng
@@ -16,15 +17,18 @@ from entropic_ot.experiments.config import (
     ColouredMNISTProblem,
     EightGaussiansProblem,
     GaussianProblem,
+    LatentProblem,
     MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
     SwissRollProblem,
 )
-from entropic_ot.experiments.paths import PREPARED, RAW, dataset_name
+from entropic_ot.experiments.paths import PREPARED, RAW, Layout, dataset_name
+from entropic_ot.networks.convert_stylegan2 import load_generator
 from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
+from entropic_ot.problems.latent import LatentDecoder, MappedNormal, WDecoder, w_scale
 from entropic_ot.problems.mixture import (
     MixturePlan,
     MixtureTarget,
@@ -35,10 +39,26 @@ from entropic_ot.problems.mixture import (
 from entropic_ot.problems.toy import EightGaussians, StandardNormal, SwissRoll
 from entropic_ot.solvers.base import Solver
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig
-from entropic_ot.solvers.egnot import EgNOT
+from entropic_ot.solvers.egnot import EgNOT, Start
 from entropic_ot.solvers.enot import ENOT
 from entropic_ot.solvers.lightsb import LightSB
 from entropic_ot.solvers.sinkhorn import Sinkhorn
+
+
+@dataclass(frozen=True)
+class LatentSide:
+    """What a latent problem has besides the points that its solver sees."""
+
+    decode: LatentDecoder | WDecoder
+    """Points of the latent space -> images."""
+    source_images: Distribution
+    """Row i: the image behind row i of the test source."""
+    target_images: Distribution
+    """Test images of the target."""
+    cost: Cost
+    """Between a source point and a latent."""
+    start: Start | None
+    """Where EgNOT's chains start; None: at a draw of N(0, I)."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +73,27 @@ class Benchmark:
     """The closed form, where there is one."""
     msci: MsciData | None = None
     """The single-cell populations with the held-out day."""
+    latent: LatentSide | None = None
+    """The images behind a latent problem."""
 
     def eot(self, epsilon: float) -> EOTProblem:
         """The problem that a solver is given."""
-        return EOTProblem(self.source, self.target, epsilon)
+        cost = HalfSquaredEuclidean() if self.latent is None else self.latent.cost
+        return EOTProblem(self.source, self.target, epsilon, cost)
+
+
+def build_run(config: RunConfig, *, device: torch.device) -> tuple[Benchmark, Solver]:
+    """The problem of a run and its solver; reads the files of `Layout.data_files`."""
+    if isinstance(config.problem, LatentProblem):
+        benchmark = _latent(config, config.problem, device=device)
+    else:
+        benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
+    shape = benchmark.target.shape
+    return benchmark, build_solver(config, shape, device=device, benchmark=benchmark)
 
 
 def build_benchmark(problem: ProblemConfig, *, epsilon: float) -> Benchmark:
-    """The distributions of a problem; reads prepared data where the problem has some."""
+    """The distributions of a problem, not a latent one; reads prepared data where it has some."""
     if isinstance(problem, EightGaussiansProblem):
         return _same(StandardNormal((2,)), EightGaussians(radius=problem.radius, std=problem.std))
     if isinstance(problem, SwissRollProblem):
@@ -119,8 +152,50 @@ def _prepared(folder: Path) -> Benchmark:
     )
 
 
-def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.device) -> Solver:
-    """The solver of a run, with weights drawn from the run's seed."""
+def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) -> Benchmark:
+    images = build_benchmark(problem.images, epsilon=config.epsilon)
+    layout, dataset = Layout(config.scale), dataset_name(problem)
+    assert dataset is not None
+    generator = load_generator(layout.generator(problem.generator), device=device)
+    decoder = LatentDecoder(generator, precision=choose_precision(config.compute.precision, device))
+    if problem.space == "z":
+        side = LatentSide(
+            decode=decoder,
+            source_images=images.test_source,
+            target_images=images.test_target,
+            cost=DecodedHalfSquaredEuclidean(decoder),
+            start=None,
+        )
+        normal = StandardNormal((generator.config.z_dim,))
+        return Benchmark(images.source, normal, images.test_source, normal, latent=side)
+    scale = w_scale(generator)
+    train, test = (
+        ArrayDistribution(scale.to_points(torch.from_numpy(w)).numpy())
+        for w in load_latents(layout.latents(problem.generator, dataset))
+    )
+    side = LatentSide(
+        decode=WDecoder(decoder, scale),
+        source_images=images.test_source,
+        target_images=images.test_target,
+        cost=HalfSquaredEuclidean(),
+        start=None,
+    )
+    target = MappedNormal(generator, scale)
+    return Benchmark(train, target, test, target, latent=side)
+
+
+def build_solver(
+    config: RunConfig,
+    shape: tuple[int, ...],
+    *,
+    device: torch.device,
+    benchmark: Benchmark | None = None,
+) -> Solver:
+    """The solver of a run on target points of `shape`, with weights drawn from the run's seed.
+
+    `benchmark`: where its cost is another than 1/2 |x - y|^2.
+    """
+    latent = None if benchmark is None else benchmark.latent
     precision = choose_precision(config.compute.precision, device)
     compiled = choose_compile(config.compute.compile, device)
     settings = config.solver
@@ -139,6 +214,9 @@ def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.dev
             shape,
             settings,
             epsilon=config.epsilon,
+            cost=None if latent is None else latent.cost,
+            source_shape=None if benchmark is None else benchmark.source.shape,
+            start=None if latent is None else latent.start,
             precision=precision,
             compiled=compiled,
             device=device,

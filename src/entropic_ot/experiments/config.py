@@ -179,6 +179,25 @@ class ArraysProblem:
         at_least(0, self, "split_seed")
 
 
+ImageProblem = ColouredMNISTProblem
+"""Problems between two sets of images, unpaired."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentProblem:
+    """Images to the latent space of a generator of the target's images (problems.latent)."""
+
+    kind: Literal["latent"]
+    """The problem's name."""
+    images: ImageProblem
+    """Source and target as images: the generator is one of the target's images."""
+    generator: str
+    """Key below `generators` in params.yaml."""
+    space: Literal["z", "w"]
+    """z: source images x to z ~ N(0, I), cost 1/2 |x - G(z)|^2, for egnot. w: the w of encoded
+    source images to the generator's own w, cost 1/2 |w - w'|^2 in units of w's spread, for all."""
+
+
 ProblemConfig = (
     EightGaussiansProblem
     | SwissRollProblem
@@ -187,7 +206,13 @@ ProblemConfig = (
     | ColouredMNISTProblem
     | MSCIProblem
     | ArraysProblem
+    | LatentProblem
 )
+
+
+def image_problem(problem: ProblemConfig) -> ProblemConfig:
+    """The problem whose prepared data is read: that of the images, for a latent one."""
+    return problem.images if isinstance(problem, LatentProblem) else problem
 
 
 def has_images(problem: ProblemConfig) -> bool:
@@ -351,6 +376,8 @@ class RunConfig:
                 f"method: found lightsb for a problem of images ({self.problem.kind}), expected "
                 "enot, egnot or sinkhorn there (its Gaussian mixture is a model of vectors)"
             )
+        if isinstance(self.problem, LatentProblem) and self.problem.space == "z":
+            self._check_decoded()
         if isinstance(self.problem, MixtureProblem) and self.epsilon == 0:
             raise ConfigError(
                 "epsilon: found 0 for the problem mixture, expected a number > 0 "
@@ -361,6 +388,20 @@ class RunConfig:
         if isinstance(self.solver, ENOTConfig):
             self.solver.check_epsilon(self.epsilon)
         self._check_networks()
+
+    def _check_decoded(self) -> None:
+        if not isinstance(self.solver, EgNOTConfig):
+            raise ConfigError(
+                f"method: found {self.method} for a latent problem in the space z, expected egnot "
+                "(the cost compares images with decoded latents). Set problem.space: w for the "
+                "other methods."
+            )
+        if self.solver.base_potential != "standard_normal":
+            raise ConfigError(
+                f"settings.base_potential: found {self.solver.base_potential} for a latent problem "
+                "in the space z, expected standard_normal: chains of latents cannot start from "
+                "images. Set it."
+            )
 
     def _check_networks(self) -> None:
         """The kinds of network must suit the points, as far as these are known without the data."""

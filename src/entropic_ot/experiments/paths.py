@@ -9,9 +9,11 @@ from pathlib import Path
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ColouredMNISTProblem,
+    LatentProblem,
     MixtureProblem,
     MSCIProblem,
     ProblemConfig,
+    image_problem,
     to_json,
 )
 
@@ -25,6 +27,7 @@ def dataset_name(problem: ProblemConfig) -> str | None:
 
     The name tells every setting that the prepared files depend on.
     """
+    problem = image_problem(problem)
     if isinstance(problem, ColouredMNISTProblem):
         digits = f"{problem.source_digit}to{problem.target_digit}"
         return f"coloured_mnist-{digits}-{problem.image_size}px-seed{problem.hue_seed}"
@@ -44,6 +47,7 @@ def prepared_files(problem: ProblemConfig) -> list[Path]:
 
 def raw_files(problem: ProblemConfig) -> list[Path]:
     """What the preparation reads (or, where nothing is prepared, the training itself)."""
+    problem = image_problem(problem)
     if isinstance(problem, ColouredMNISTProblem):
         return [MNIST_SOURCE]
     if isinstance(problem, MSCIProblem):
@@ -53,11 +57,6 @@ def raw_files(problem: ProblemConfig) -> list[Path]:
     if isinstance(problem, MixtureProblem) and problem.archive is not None:
         return [Path(problem.archive)]
     return []
-
-
-def data_files(problem: ProblemConfig) -> list[Path]:
-    """What trainings, samplings and evaluations read: prepared files, or else the raw ones."""
-    return prepared_files(problem) or raw_files(problem)
 
 
 def msci_file(dim: int, day: int) -> Path:
@@ -74,6 +73,19 @@ class Layout:
     @property
     def root(self) -> Path:
         return Path("results") / self.scale
+
+    def data_files(self, problem: ProblemConfig) -> list[Path]:
+        """What trainings, samplings and evaluations read: prepared files, or else the raw ones.
+
+        For a latent problem also the generator and, in the space w, the encoded images.
+        """
+        files = prepared_files(problem) or raw_files(problem)
+        if not isinstance(problem, LatentProblem):
+            return files
+        dataset = dataset_name(problem)
+        assert dataset is not None
+        files = [*files, self.generator(problem.generator)]
+        return files + (self.latents(problem.generator, dataset) if problem.space == "w" else [])
 
     def run_config(self, case: str, run: str) -> Path:
         return self.root / "config" / case / f"{run}.json"

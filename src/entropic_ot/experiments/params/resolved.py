@@ -13,10 +13,11 @@ from entropic_ot.experiments.config import (
     ProblemConfig,
     ReferenceConfig,
     RunConfig,
+    image_problem,
     to_json,
 )
 from entropic_ot.experiments.params.schema import FigureParams
-from entropic_ot.experiments.paths import Layout, data_files, dataset_name
+from entropic_ot.experiments.paths import Layout, dataset_name
 from entropic_ot.files import write_text
 
 
@@ -44,7 +45,7 @@ class Run:
     @property
     def data_files(self) -> list[Path]:
         """What the training reads besides its configuration."""
-        return data_files(self.config.problem)
+        return Layout(self.config.scale).data_files(self.config.problem)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Params:
     @cached_property
     def datasets(self) -> dict[str, ProblemConfig]:
         """Prepared data sets by folder name."""
-        return {r.dataset: r.config.problem for r in self.runs if r.dataset is not None}
+        return {
+            r.dataset: image_problem(r.config.problem) for r in self.runs if r.dataset is not None
+        }
 
     @cached_property
     def needs_classifier(self) -> bool:

@@ -63,7 +63,7 @@ def test_chains_draw_the_posterior_of_a_linear_decoder():
     z = egnot.sample(x.expand(10_000, 3), rng=torch.Generator().manual_seed(1))
     covariance = torch.linalg.inv(torch.eye(2) + MATRIX.T @ MATRIX / EPSILON)
     mean = covariance @ MATRIX.T @ x[0] / EPSILON
-    # 0.012 is three standard errors of a mean of 10 000; the step of Langevin adds 1 % to the variance.
+    # 0.012 is three standard errors of a mean of 10 000; Langevin adds 1 % to the variance.
     torch.testing.assert_close(z.mean(0), mean, atol=0.015, rtol=0)
     torch.testing.assert_close(torch.cov(z.T), covariance, atol=0.015, rtol=0)
 

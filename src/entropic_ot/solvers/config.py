@@ -145,7 +145,7 @@ class EgNOTConfig:
     num_langevin_steps: int = 11
     """Langevin steps of a training step."""
     num_test_langevin_steps: int = 300
-    """Langevin steps of a sample, started as `base_potential` says: from x + sqrt(epsilon) noise."""
+    """Langevin steps of a sample, from x + sqrt(epsilon) noise or as `base_potential` says."""
     num_warm_up_steps: int = 50
     """More Langevin steps of each new chain with `chains: replay`, before it joins the others."""
     step_size: float = 0.09
@@ -227,7 +227,7 @@ class LightSBConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscretePlanConfig:
-    """Settings of the large discrete plan behind conditional_energy_distance."""
+    """Settings of the two large discrete plans behind conditional_energy_distance."""
 
     num_points: int
     """Points drawn from either distribution."""

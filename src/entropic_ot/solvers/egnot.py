@@ -32,7 +32,6 @@ from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import EgNOTConfig, Precision
 from entropic_ot.types import Points
 
-
 Start = Callable[[Points], Points]
 """x -> where its chain starts, without noise."""
 

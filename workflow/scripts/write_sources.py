@@ -24,13 +24,13 @@ MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "comparison": "entropic_ot.plotting.comparison",
     "mixture": "entropic_ot.plotting.mixture",
 }
-OF_FIGURES = {"mixture": "mixture"}
-"""Figure -> the list of what its notebook imports besides what all of them do."""
+OF_NOTEBOOKS = {"mixture": "mixture"}
+"""Notebook -> the list of what it imports besides what all of them do."""
 
 
-def of_figure(figure: str) -> list[Path]:
-    """The lists of the sources that one figure's notebook needs."""
-    names = ["plotting", *([OF_FIGURES[figure]] if figure in OF_FIGURES else [])]
+def of_notebook(notebook: str) -> list[Path]:
+    """The lists of the sources that a notebook needs."""
+    names = ["plotting", *([OF_NOTEBOOKS[notebook]] if notebook in OF_NOTEBOOKS else [])]
     return [list_path(name) for name in names]
 
 

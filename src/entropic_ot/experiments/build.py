@@ -28,7 +28,7 @@ from entropic_ot.experiments.paths import PREPARED, RAW, Layout, dataset_name
 from entropic_ot.networks.convert_stylegan2 import load_generator
 from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
-from entropic_ot.problems.latent import LatentDecoder, MappedNormal, WDecoder, w_scale
+from entropic_ot.problems.latent import Decode, MappedNormal, decode_w, decode_z
 from entropic_ot.problems.mixture import (
     MixturePlan,
     MixtureTarget,
@@ -49,7 +49,7 @@ from entropic_ot.solvers.sinkhorn import Sinkhorn
 class LatentSide:
     """What a latent problem has besides the points that its solver sees."""
 
-    decode: LatentDecoder | WDecoder
+    decode: Decode
     """Points of the latent space -> images."""
     source_images: Distribution
     """Row i: the image behind row i of the test source."""
@@ -157,31 +157,35 @@ def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) 
     layout, dataset = Layout(config.scale), dataset_name(problem)
     assert dataset is not None
     generator = load_generator(layout.generator(problem.generator), device=device)
-    decoder = LatentDecoder(generator, precision=choose_precision(config.compute.precision, device))
+    generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    precision = choose_precision(config.compute.precision, device)
+
+    def with_images(
+        decode: Decode, cost: Cost, source: Distribution, target: Distribution,
+        test_source: Distribution, start: Start | None = None,
+    ) -> Benchmark:  # fmt: skip
+        side = LatentSide(decode, images.test_source, images.test_target, cost, start)
+        return Benchmark(source, target, test_source, target, latent=side)
+
     if problem.space == "z":
-        side = LatentSide(
-            decode=decoder,
-            source_images=images.test_source,
-            target_images=images.test_target,
-            cost=DecodedHalfSquaredEuclidean(decoder),
-            start=None,
-        )
-        normal = StandardNormal((generator.config.z_dim,))
-        return Benchmark(images.source, normal, images.test_source, normal, latent=side)
-    scale = w_scale(generator)
+        decode, target = decode_z(generator, precision=precision), generator.config.z_dim
+        cost = DecodedHalfSquaredEuclidean(decode)
+        normal = StandardNormal((target,))
+        return with_images(decode, cost, images.source, normal, images.test_source)
+    moments = latent_moments(generator, rng=make_rng(MOMENT_SEED, device))
+    decode = decode_w(generator, moments.w_of, precision=precision)
+    own = MappedNormal(generator, moments.u_of)
+    latents = layout.latents(problem.generator, dataset)
+    if problem.space == "w":
+        start = load_encoder(latents.with_name(...))
+        cost = DecodedHalfSquaredEuclidean(decode)
+        return with_images(decode, cost, images.source, own, images.test_source, start)
+    encoded = load_arrays(latents, command="encode")
     train, test = (
-        ArrayDistribution(scale.to_points(torch.from_numpy(w)).numpy())
-        for w in load_latents(layout.latents(problem.generator, dataset))
+        ArrayDistribution(moments.u_of(torch.from_numpy(encoded[f"source_{part}_w"])).numpy())
+        for part in ("train", "test")
     )
-    side = LatentSide(
-        decode=WDecoder(decoder, scale),
-        source_images=images.test_source,
-        target_images=images.test_target,
-        cost=HalfSquaredEuclidean(),
-        start=None,
-    )
-    target = MappedNormal(generator, scale)
-    return Benchmark(train, target, test, target, latent=side)
+    return with_images(decode, HalfSquaredEuclidean(), train, own, test)
 
 
 def build_solver(

@@ -193,9 +193,10 @@ class LatentProblem:
     """Source and target as images: the generator is one of the target's images."""
     generator: str
     """Key below `generators` in params.yaml."""
-    space: Literal["z", "w"]
-    """z: source images x to z ~ N(0, I), cost 1/2 |x - G(z)|^2, for egnot. w: the w of encoded
-    source images to the generator's own w, cost 1/2 |w - w'|^2 in units of w's spread, for all."""
+    space: Literal["z", "w", "encoded"]
+    """z: source images x to z ~ N(0, I), cost 1/2 |x - G(z)|^2, for egnot. w: the same to the
+    generator's own w, whitened, with chains that start from an encoder's guess. encoded: the w of
+    encoded source images to the generator's own w, whitened, cost 1/2 |w - w'|^2, for all."""
 
 
 ProblemConfig = (
@@ -376,7 +377,7 @@ class RunConfig:
                 f"method: found lightsb for a problem of images ({self.problem.kind}), expected "
                 "enot, egnot or sinkhorn there (its Gaussian mixture is a model of vectors)"
             )
-        if isinstance(self.problem, LatentProblem) and self.problem.space == "z":
+        if isinstance(self.problem, LatentProblem) and self.problem.space != "encoded":
             self._check_decoded()
         if isinstance(self.problem, MixtureProblem) and self.epsilon == 0:
             raise ConfigError(
@@ -390,17 +391,18 @@ class RunConfig:
         self._check_networks()
 
     def _check_decoded(self) -> None:
+        assert isinstance(self.problem, LatentProblem)
         if not isinstance(self.solver, EgNOTConfig):
             raise ConfigError(
-                f"method: found {self.method} for a latent problem in the space z, expected egnot "
-                "(the cost compares images with decoded latents). Set problem.space: w for the "
-                "other methods."
+                f"method: found {self.method} for a latent problem with space {self.problem.space}, "
+                "expected egnot (the cost compares images with decoded latents). Set "
+                "problem.space: encoded for the other methods."
             )
         if self.solver.base_potential != "standard_normal":
             raise ConfigError(
                 f"settings.base_potential: found {self.solver.base_potential} for a latent problem "
-                "in the space z, expected standard_normal: chains of latents cannot start from "
-                "images. Set it."
+                f"with space {self.problem.space}, expected standard_normal: chains of latents "
+                "cannot start from images. Set it."
             )
 
     def _check_networks(self) -> None:

@@ -77,7 +77,7 @@ class Layout:
     def data_files(self, problem: ProblemConfig) -> list[Path]:
         """What trainings, samplings and evaluations read: prepared files, or else the raw ones.
 
-        For a latent problem also the generator and, in the space w, the encoded images.
+        For a latent problem also the generator and, except in the space z, the encoded images.
         """
         files = prepared_files(problem) or raw_files(problem)
         if not isinstance(problem, LatentProblem):
@@ -85,7 +85,7 @@ class Layout:
         dataset = dataset_name(problem)
         assert dataset is not None
         files = [*files, self.generator(problem.generator)]
-        return files + (self.latents(problem.generator, dataset) if problem.space == "w" else [])
+        return files if problem.space == "z" else [*files, self.latents(problem.generator, dataset)]
 
     def run_config(self, case: str, run: str) -> Path:
         return self.root / "config" / case / f"{run}.json"

@@ -29,6 +29,7 @@ from entropic_ot.plotting.images import (
     image_grid,
     image_samples,
     image_trajectories,
+    real_and_generated,
     source_and_target_images,
 )
 from entropic_ot.plotting.planar import (
@@ -146,6 +147,7 @@ __all__ = [
     "row_label",
     "save",
     "source_and_target",
+    "real_and_generated",
     "source_and_target_images",
     "spread_rows",
     "table",

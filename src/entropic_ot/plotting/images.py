@@ -85,3 +85,9 @@ def source_and_target_images(ax: Axes, x: Array, target: Array, *, num_images: i
     rows = min(num_images, len(x), len(target))
     images = beside(x[:rows, None], target[:rows, None])
     image_grid(ax, images, split_first_column=True, column_labels=["source", "target"])
+
+
+def real_and_generated(ax: Axes, real: Array, generated: Array, *, num_images: int = 10) -> None:
+    """The first images of the target above, as many of a generator below."""
+    count = min(num_images, len(real), len(generated))
+    image_grid(ax, np.stack([real[:count], generated[:count]]))

@@ -105,7 +105,8 @@ class Params:
 
     def notebook_of(self, figure: str) -> str:
         """The notebook that draws this figure, in workflow/notebooks: its own, or own_data."""
-        return figure if figure in self.figure_params else "own_data"
+        params = self.figure_params.get(figure)
+        return "own_data" if params is None else params.notebook
 
 
 def write_configs(params: Params) -> list[Path]:

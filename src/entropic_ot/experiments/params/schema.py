@@ -51,6 +51,8 @@ class FigureParams:
 
     experiments: tuple[str, ...]
     """Experiments whose samples it reads; it is made when all of them are in `all`."""
+    notebook: str
+    """The notebook that draws it: workflow/notebooks/<notebook>.py."""
     caption: str
     """One sentence for the report."""
 

@@ -20,6 +20,7 @@ from entropic_ot.experiments.config import (
     ColouredMNISTProblem,
     ComputeConfig,
     EightGaussiansProblem,
+    LatentProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
@@ -287,7 +288,8 @@ def test_results_are_what_one_figure_needs(tmp_path: Path, monkeypatch: pytest.M
     assert bars["egnot", "EgNOT"] == (1.0, 0.0)
     assert results.last_value("bw_uvp_plan", case) == 1.0
     assert results.last_value("fid", case) is None
-    formats = {"share_three": "called “3”: {:.0f} %", "fid": "FID {:.1f}", "hue_error": "hue {:.0f}°"}
+    formats = {"share_three": "called “3”: {:.0f} %", "fid": "FID {:.1f}"}
+    formats["hue_error"] = "hue {:.0f}°"
     note = results.note(case, "egnot", 1.0, formats)
     assert note == "called “3”: 1 % (0),  hue 1°"
     assert results.note(case, "sinkhorn", 1.0, formats) == ""

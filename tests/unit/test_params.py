@@ -208,7 +208,10 @@ def test_an_experiment_without_its_data_is_named_and_left_out(
     monkeypatch.delenv("EOT_MIRROR", raising=False)
     params = resolved(original, tmp_path)
     assert not [case for case in params.cases if case.startswith("msci")]
-    assert params.left_out[0].startswith("msci-d50-2to4: left out: the single-cell files")
+    first = (
+        "msci-d50-2to4: left out: data/raw/msci/full_cite_pcas_50_day_2.npy and 3 more are neither"
+    )
+    assert params.left_out[0].startswith(first)
     assert "msci" not in params.figures
 
 

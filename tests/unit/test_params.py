@@ -783,8 +783,14 @@ def test_a_mixture_has_no_plan_at_epsilon_zero(
 
 
 def test_the_archive_of_a_mixture_is_what_its_runs_depend_on(
-    original: dict[str, Any], data: dict[str, Any], tmp_path: Path
+    original: dict[str, Any],
+    data: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my").mkdir()
+    Path("my/parameters.zip").touch()
     mixture = copy.deepcopy(original["experiments"]["mixture"]) | {"enabled": True}
     data["experiments"]["mixture"] = mixture
     assert not [

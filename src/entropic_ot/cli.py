@@ -38,9 +38,9 @@ def _parser() -> argparse.ArgumentParser:
 
     params(command("configure", "resolve params.yaml into one JSON file per run"))
     p = command("fetch", "get raw data: present, mirror folder (EOT_MIRROR), public sources")
-    p.add_argument("dataset", choices=["mnist", "msci"])
+    p.add_argument("dataset", choices=["mnist", "msci", "cifar10", "orl", "celeba", "afhq"])
     p.add_argument("--dim", type=int, choices=[50, 100], default=50, help="of msci")
-    path(p, "--out", "mnist: the pointer file to write; msci: the folder")
+    path(p, "--out", "mnist: the pointer file to write; the others: the folder")
     p = command("convert", "write the generator of a StyleGAN2-ADA pickle as safetensors")
     path(p, "--pickle", "network pickle (.pkl); it is read as data, nothing in it is executed")
     path(p, "--out", "file to write (.safetensors)")
@@ -95,8 +95,10 @@ def _run(args: argparse.Namespace) -> None:
 
         if args.dataset == "mnist":
             fetch.fetch_mnist(args.out)
-        else:
+        elif args.dataset == "msci":
             fetch.fetch_msci(args.out, args.dim)
+        else:
+            fetch.fetch_images(args.dataset, args.out)
     elif args.command == "convert":
         from entropic_ot.commands.convert import convert
 

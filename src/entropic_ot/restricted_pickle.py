@@ -10,6 +10,7 @@ bounded by a multiple of the file's size.
 from __future__ import annotations
 
 import pickletools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _LITERALS = frozenset(
         *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
         *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
         *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
+        *("SHORT_BINSTRING", "BINSTRING"),  # of Python 2; text in Latin-1, a character a byte
     )
 )
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
@@ -35,6 +37,14 @@ _SCALARS = (str, int, float, bytes, type(None))
 
 class PickleRefused(Exception):
     """What a stand-in raises when its arguments are not those that it expects."""
+
+
+class Stateful(ABC):
+    """A result of a stand-in that takes the state which the pickle gives it; others take none."""
+
+    @abstractmethod
+    def set_state(self, state: Any) -> None:
+        """Harmless for every state; PickleRefused, TypeError or ValueError if it does not fit."""
 
 
 class _StandIn:
@@ -65,6 +75,11 @@ def read_pickle(path: Path, stand_ins: Mapping[str, Callable[..., Any]]) -> Any:
             path, found=f"no readable file ({error.strerror})", expected="a pickle",
             action="Check the path.",
         ) from None  # fmt: skip
+    return parse_pickle(data, path, stand_ins)
+
+
+def parse_pickle(data: bytes, path: object, stand_ins: Mapping[str, Callable[..., Any]]) -> Any:
+    """As `read_pickle`, of a file's contents; `path` is what messages call it."""
     machine, position = _Machine(stand_ins), 0
     try:
         for opcode, argument, at in pickletools.genops(data):
@@ -133,7 +148,10 @@ class _Machine:
             value, key = stack.pop(), stack.pop()
             _set_items(stack[-1], [key, value])
         elif name == "BUILD":
-            if stack.pop():
+            state = stack.pop()
+            if isinstance(stack[-1], Stateful):
+                stack[-1].set_state(state)
+            elif state:
                 raise PickleRefused("an object with a state of its own (instruction BUILD)")
         elif name == "POP":
             stack.pop()

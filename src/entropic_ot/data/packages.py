@@ -43,9 +43,14 @@ class Archives:
 
     @contextlib.contextmanager
     def open(self, source: ArchiveSource, *, limit_bytes: int) -> Iterator[IO[bytes]]:
-        """Open the source's member for reading; raises SourceError if it cannot be had."""
-        with open_member(self._path(source), source.member, limit_bytes=limit_bytes) as stream:
-            yield stream
+        """Open the source's member, or the whole archive; SourceError if it cannot be had."""
+        path = self._path(source)
+        if source.member is None:
+            with path.open("rb") as archive:
+                yield archive
+        else:
+            with open_member(path, source.member, limit_bytes=limit_bytes) as stream:
+                yield stream
 
     def _path(self, source: ArchiveSource) -> Path:
         """Where the source's archive lies; raises SourceError if it cannot be had."""

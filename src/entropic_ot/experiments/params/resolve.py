@@ -10,11 +10,11 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
     EvaluationConfig,
-    MSCIProblem,
     ProblemConfig,
     ReferenceConfig,
     RunConfig,
 )
+from entropic_ot.experiments.params import availability
 from entropic_ot.experiments.params.per_epsilon import at_epsilon, check_per_epsilon, string_keys
 from entropic_ot.experiments.params.resolved import Params, Run
 from entropic_ot.experiments.params.schema import (
@@ -24,7 +24,6 @@ from entropic_ot.experiments.params.schema import (
     ParamsFile,
 )
 from entropic_ot.experiments.params.yaml_file import merged, read_yaml
-from entropic_ot.experiments.paths import raw_files
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
@@ -39,7 +38,8 @@ def load_params(
     """Read, check and resolve params.yaml at `scale` (default: the scale in the file).
 
     overrides: top-level keys laid over the file, as `snakemake --config` gives them.
-    Raises ConfigError with the key path, what was found, what was expected, what to do.
+    Raises ConfigError with the key path, what was found, what was expected, what to do; and
+    DataError with all files that enabled experiments lack and that can be had from nowhere.
     """
     data = merged(read_yaml(Path(path)), dict(overrides or {}))
     chosen = scale or data.get("scale")
@@ -92,6 +92,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
     runs: list[Run] = []
     evaluations: dict[str, EvaluationConfig] = {}
     left_out: list[str] = []
+    needed: dict[str, list[availability.MissingFile]] = {}
     _check_presets(params, path)
     for name, experiment in params.experiments.items():
         for variant, changed in _variants(experiment, f"{path}: experiments.{name}"):
@@ -108,10 +109,11 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             configs = list(_runs(params, name, variant, changed, problem, where))
             if not (experiment.enabled and changed.enabled):
                 continue
-            reason = _unavailable(problem)
-            if reason:
-                left_out.append(f"{name}{'-' + variant if variant else ''}: left out: {reason}")
+            missing = availability.missing_files(problem)
+            if missing and "auto" in (experiment.enabled, changed.enabled):
+                left_out.append(availability.left_out_line(configs[0].case, missing))
                 continue
+            needed[configs[0].case] = missing
             needs_classifier = bool(set(evaluation.metrics) & NEEDS_CLASSIFIER)
             needs_reference = bool(set(evaluation.metrics) & NEEDS_REFERENCE)
             for config in configs:
@@ -122,6 +124,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
         raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
     _no_shared_folders(runs, path)
     _check_figures(params, path)
+    availability.check_all_there(needed, path)
     return Params(
         params.scale, runs, evaluations, params.classifier, dict(params.figures), left_out
     )
@@ -234,19 +237,3 @@ def _no_shared_folders(runs: list[Run], path: str) -> None:
                 f"{run.case}/{run.name}; change an epsilon (six digits count) or rename a variant"
             )
         seen.add((run.case, run.name))
-
-
-def _unavailable(problem: ProblemConfig) -> str | None:
-    """Why this experiment cannot run here; None when its data is present or can be had."""
-    from entropic_ot.data.msci import msci_available
-    from entropic_ot.data.sources import mirror_folders
-
-    if isinstance(problem, MSCIProblem) and not msci_available(
-        raw_files(problem)[0].parent, problem.dim, mirror_folders()
-    ):
-        return (
-            f"the single-cell files full_cite_pcas_{problem.dim}_day_*.npy are neither in "
-            f"{raw_files(problem)[0].parent} nor in a mirror folder (EOT_MIRROR); "
-            f"get them with `entropic-ot fetch msci --dim {problem.dim}`"
-        )
-    return None

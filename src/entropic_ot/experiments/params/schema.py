@@ -31,8 +31,10 @@ class MethodParams:
 class ExperimentParams:
     """One experiment; each variant is the experiment with some keys changed."""
 
-    enabled: bool
-    """false leaves the experiment out of `all` (of this scale); it is checked all the same."""
+    enabled: Literal[True, False, "auto"]
+    """false leaves the experiment out of `all` (of this scale); it is checked all the same.
+    auto: it takes part if its data is there or can be fetched, and one line says if not.
+    true: data that is not there and cannot be fetched is an error before anything runs."""
     problem: dict[str, Any]
     """The problem, with its `kind`."""
     seeds: tuple[int, ...]

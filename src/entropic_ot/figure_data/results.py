@@ -99,6 +99,10 @@ class Results:
                     heights[method, name] = (value.value, value.half_width)
         return heights
 
+    def has(self, metric: str) -> bool:
+        """Whether the table has this metric for one of the runs."""
+        return any(row.metric == metric and row.case in self.cases for row in self.rows)
+
     def last_value(self, metric: str, case: str) -> float | None:
         """Of the last method's largest ε: for a metric that is the same for all runs."""
         values = [value for value, _ in self.bars(metric, case).values()]

@@ -15,6 +15,7 @@ from entropic_ot.experiments.config import (
     ReferenceConfig,
     RunConfig,
 )
+from entropic_ot.experiments.generator_config import ConvertedGenerator, GeneratorJob
 from entropic_ot.experiments.params.per_epsilon import at_epsilon, check_per_epsilon, string_keys
 from entropic_ot.experiments.params.resolved import Params, Run
 from entropic_ot.experiments.params.schema import (
@@ -24,7 +25,7 @@ from entropic_ot.experiments.params.schema import (
     ParamsFile,
 )
 from entropic_ot.experiments.params.yaml_file import merged, read_yaml
-from entropic_ot.experiments.paths import raw_files
+from entropic_ot.experiments.paths import generator_of, raw_files
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
@@ -66,7 +67,7 @@ def _check_override_keys(data: Mapping[str, Any], override: Mapping[str, Any], p
         if key not in data or key in ("scale", "scales"):
             known = [k for k in data if k not in ("scale", "scales")]
             raise ConfigError(f"{path}.{key}: unknown key; {nearest(key, known)}")
-    for section in ("experiments", "figures", "presets"):
+    for section in ("experiments", "figures", "generators", "presets"):
         names = override.get(section) or {}
         if not isinstance(names, Mapping):
             raise ConfigError(f"{path}.{section}: found {names!r}, expected a mapping")
@@ -99,6 +100,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             at = f"{path}: " + (f"in variant {variant}: " if variant is not None else "")
             where = f"{at}experiments.{name}"
             problem = convert(ProblemConfig, changed.problem, f"{where}.problem")
+            _check_generator(problem, params, f"{where}.problem")
             evaluation = from_mapping(
                 EvaluationConfig,
                 merged(params.evaluation, changed.evaluation),
@@ -108,7 +110,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             configs = list(_runs(params, name, variant, changed, problem, where))
             if not (experiment.enabled and changed.enabled):
                 continue
-            reason = _unavailable(problem)
+            reason = _unavailable(problem) or _without_pickle(problem, params)
             if reason:
                 left_out.append(f"{name}{'-' + variant if variant else ''}: left out: {reason}")
                 continue
@@ -122,8 +124,18 @@ def _resolve(params: ParamsFile, path: str) -> Params:
         raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
     _no_shared_folders(runs, path)
     _check_figures(params, path)
+    generators = {
+        name: GeneratorJob(scale=params.scale, name=name, source=source, compute=params.compute)
+        for name, source in params.generators.items()
+    }
     return Params(
-        params.scale, runs, evaluations, params.classifier, dict(params.figures), left_out
+        params.scale,
+        runs,
+        evaluations,
+        params.classifier,
+        dict(params.figures),
+        left_out,
+        generators,
     )
 
 
@@ -249,4 +261,18 @@ def _unavailable(problem: ProblemConfig) -> str | None:
             f"{raw_files(problem)[0].parent} nor in a mirror folder (EOT_MIRROR); "
             f"get them with `entropic-ot fetch msci --dim {problem.dim}`"
         )
+    return None
+
+
+def _check_generator(problem: ProblemConfig, params: ParamsFile, path: str) -> None:
+    name = generator_of(problem)
+    if name is not None and name not in params.generators:
+        raise ConfigError(f"{path}.generator: unknown; {nearest(name, params.generators)}")
+
+
+def _without_pickle(problem: ProblemConfig, params: ParamsFile) -> str | None:
+    """Why a problem with a converted generator cannot run here: its pickle is not there."""
+    source = params.generators.get(generator_of(problem) or "")
+    if isinstance(source, ConvertedGenerator) and not Path(source.pickle).exists():
+        return f"the generator's pickle {source.pickle} is not there; put it there (docs say where)"
     return None

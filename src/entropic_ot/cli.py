@@ -54,6 +54,16 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--config", "results/<scale>/config/<case>/<run>.json")
     path(p, "--out", "folder of the finished run")
     path(p, "--work", "folder of its checkpoints while it trains; resumed from")
+    p = command("train-generator", "train one StyleGAN2 generator, or go on training it")
+    path(p, "--config", "results/<scale>/config/generators/<name>.json")
+    path(p, "--out", "folder to write generator.safetensors, samples.png and the log to")
+    path(p, "--work", "folder of checkpoints and samples while it trains; resumed from")
+    p = command("encode", "encode images as points of a generator's latent space (w)")
+    path(p, "--config", "results/<scale>/config/generators/<name>.json")
+    path(p, "--generator", "generator.safetensors, trained or converted")
+    path(p, "--data", "folder of the prepared data set")
+    path(p, "--out", "file to write (.npz): w and the error of each image")
+    path(p, "--work", "folder of the encoder and of what is encoded so far; resumed from")
     p = command("sample", "sample a trained run")
     path(p, "--config", "the run's JSON file")
     path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
@@ -115,6 +125,14 @@ def _run(args: argparse.Namespace) -> None:
         from entropic_ot.commands.train import train
 
         train(args.config, args.out, args.work)
+    elif args.command == "train-generator":
+        from entropic_ot.commands.train_generator import train_generator
+
+        train_generator(args.config, args.out, args.work)
+    elif args.command == "encode":
+        from entropic_ot.commands.encode import encode
+
+        encode(args.config, args.generator, args.data, args.out, args.work)
     elif args.command == "sample":
         from entropic_ot.commands.sample import sample
 

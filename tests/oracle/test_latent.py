@@ -8,7 +8,7 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.networks.stylegan2 import Generator, GeneratorConfig
 from entropic_ot.problems.base import ArrayDistribution, EOTProblem
-from entropic_ot.problems.latent import MappedNormal, decode_all, decode_w, decode_z
+from entropic_ot.problems.latent import MappedNormal, decode_w, decode_z, in_batches
 from entropic_ot.problems.toy import StandardNormal
 from entropic_ot.solvers.config import EgNOTConfig
 from entropic_ot.solvers.egnot import EgNOT
@@ -118,7 +118,7 @@ def test_both_decoders_make_the_generators_images():
     generator = small_generator()
     z = torch.randn(7, 6, generator=torch.Generator().manual_seed(3))
     images = generator(z)
-    by_z = decode_all(decode_z(generator, precision="float32"), z)
+    by_z = in_batches(decode_z(generator, precision="float32"), z)
     torch.testing.assert_close(by_z, images)
     by_w = decode_w(generator, unshift, precision="float32")(shift(generator.mapping(z)))
     torch.testing.assert_close(by_w, images, atol=1e-5, rtol=1e-4)

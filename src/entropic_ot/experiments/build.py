@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,18 @@ from entropic_ot.experiments.config import (
     SwissRollProblem,
 )
 from entropic_ot.experiments.paths import PREPARED, RAW, Layout, dataset_name
+from entropic_ot.experiments.store import load_arrays
+from entropic_ot.generators.encoding import LatentMoments, encoder_of
 from entropic_ot.networks.convert_stylegan2 import load_generator
 from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
-from entropic_ot.problems.latent import Decode, MappedNormal, decode_w, decode_z
+from entropic_ot.problems.latent import (
+    Decode,
+    MappedNormal,
+    decode_w,
+    decode_z,
+    in_batches,
+)
 from entropic_ot.problems.mixture import (
     MixturePlan,
     MixtureTarget,
@@ -169,18 +178,18 @@ def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) 
         cost = DecodedHalfSquaredEuclidean(decode)
         normal = StandardNormal((target,))
         return with_images(decode, cost, images.source, normal, images.test_source)
-    moments = latent_moments(generator, rng=make_rng(MOMENT_SEED, device))
+    encoded = load_arrays(layout.latents(problem.generator, dataset), command="encode")
+    mean, root = (torch.from_numpy(encoded[name]).to(device) for name in ("w_mean", "w_root"))
+    moments = LatentMoments(mean, root)
     decode = decode_w(generator, moments.w_of, precision=precision)
     own = MappedNormal(generator, moments.u_of)
-    latents = layout.latents(problem.generator, dataset)
     if problem.space == "w":
-        start = load_encoder(latents.with_name(...))
+        start = partial(in_batches, encoder_of(encoded, generator))
         cost = DecodedHalfSquaredEuclidean(decode)
         return with_images(decode, cost, images.source, own, images.test_source, start)
-    encoded = load_arrays(latents, command="encode")
     train, test = (
-        ArrayDistribution(moments.u_of(torch.from_numpy(encoded[f"source_{part}_w"])).numpy())
-        for part in ("train", "test")
+        ArrayDistribution(moments.u_of(w.to(device)).cpu().numpy())
+        for w in (torch.from_numpy(encoded[f"source_{part}_w"]) for part in ("train", "test"))
     )
     return with_images(decode, HalfSquaredEuclidean(), train, own, test)
 

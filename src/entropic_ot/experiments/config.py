@@ -473,7 +473,7 @@ class RunConfig:
         assert isinstance(self.problem, LatentProblem)
         if not isinstance(self.solver, EgNOTConfig):
             raise ConfigError(
-                f"method: found {self.method} for a latent problem with space {self.problem.space}, "
+                f"method: found {self.method} for a latent problem of space {self.problem.space}, "
                 "expected egnot (the cost compares images with decoded latents). Set "
                 "problem.space: encoded for the other methods."
             )

@@ -56,6 +56,11 @@ def _skip(problem: FacesProblem | ImageClassesProblem) -> str:
     return "-skip" if problem.skip_bad_files else ""
 
 
+def generator_of(problem: ProblemConfig) -> str | None:
+    """Name of the generator of a latent problem; None for all others."""
+    return problem.generator if isinstance(problem, LatentProblem) else None
+
+
 def prepared_files(problem: ProblemConfig) -> list[Path]:
     """The files of the prepared data set, in the order in which rules list them."""
     name = dataset_name(problem)
@@ -149,6 +154,25 @@ class Layout:
     @property
     def classifier_config(self) -> Path:
         return self.root / "config" / "classifier.json"
+
+    def generator(self, name: str) -> Path:
+        """A trained or converted generator; log.jsonl and the like of its training lie beside."""
+        return self.root / "generators" / name / "generator.safetensors"
+
+    def generator_config(self, name: str) -> Path:
+        return self.root / "config" / "generators" / f"{name}.json"
+
+    def generator_work(self, name: str) -> Path:
+        """Checkpoints of its training while it goes on; kept, and no declared output."""
+        return self.root / "checkpoints" / "generators" / name
+
+    def latents(self, generator: str, dataset: str) -> Path:
+        """The images of a prepared data set as points w of a generator's latent space."""
+        return self.root / "latents" / generator / f"{dataset}.npz"
+
+    def latents_work(self, generator: str, dataset: str) -> Path:
+        """The encoder and what is encoded so far; kept, and no declared output."""
+        return self.root / "checkpoints" / "latents" / generator / dataset
 
     @property
     def notebooks(self) -> Path:

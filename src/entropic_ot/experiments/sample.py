@@ -21,7 +21,7 @@ from entropic_ot.experiments.moments import (
     interior_times,
 )
 from entropic_ot.problems.base import Distribution, FiniteDistribution
-from entropic_ot.problems.latent import decode_all
+from entropic_ot.problems.latent import in_batches
 from entropic_ot.problems.mixture import MixturePlan
 from entropic_ot.progress import Progress
 from entropic_ot.solvers.base import Solver
@@ -138,7 +138,7 @@ def _decoded(
     rows = torch.arange(n, device=rng.device)
 
     def images(points: Points, num_leading: int) -> Points:
-        flat = decode_all(latent.decode, points.flatten(0, num_leading - 1))
+        flat = in_batches(latent.decode, points.flatten(0, num_leading - 1))
         return flat.reshape(*points.shape[:num_leading], *flat.shape[1:])
 
     source = latent.source_images

@@ -19,8 +19,8 @@ Coordinates = Callable[[Points], Points]
 Decode = Callable[[Points], Points]
 """Points of a latent space [batch, dim] -> images [batch, channels, height, width], float32."""
 
-DECODE_BATCH = 256
-"""Images made at once where a whole sample is decoded."""
+BATCH = 256
+"""Images at once where a whole sample is decoded or encoded."""
 
 
 def decode_z(generator: Generator, *, precision: str) -> Decode:
@@ -61,6 +61,6 @@ class MappedNormal:
 
 
 @torch.no_grad()
-def decode_all(decode: Decode, points: Points) -> Points:
-    """Images of any number of points, in batches."""
-    return torch.cat([decode(batch) for batch in points.split(DECODE_BATCH)])
+def in_batches(function: Callable[[Points], Points], points: Points) -> Points:
+    """`function` of any number of points, which bounds the memory; no graph is made."""
+    return torch.cat([function(batch) for batch in points.split(BATCH)])

@@ -10,10 +10,12 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
     EvaluationConfig,
+    LatentProblem,
     ProblemConfig,
     ReferenceConfig,
     RunConfig,
 )
+from entropic_ot.experiments.generator_config import ConvertedGenerator, GeneratorJob
 from entropic_ot.experiments.params import availability
 from entropic_ot.experiments.params.per_epsilon import at_epsilon, check_per_epsilon, string_keys
 from entropic_ot.experiments.params.resolved import Params, Run
@@ -24,6 +26,7 @@ from entropic_ot.experiments.params.schema import (
     ParamsFile,
 )
 from entropic_ot.experiments.params.yaml_file import merged, read_yaml
+from entropic_ot.experiments.paths import generator_of
 from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
@@ -66,7 +69,7 @@ def _check_override_keys(data: Mapping[str, Any], override: Mapping[str, Any], p
         if key not in data or key in ("scale", "scales"):
             known = [k for k in data if k not in ("scale", "scales")]
             raise ConfigError(f"{path}.{key}: unknown key; {nearest(key, known)}")
-    for section in ("experiments", "figures", "presets"):
+    for section in ("experiments", "figures", "generators", "presets"):
         names = override.get(section) or {}
         if not isinstance(names, Mapping):
             raise ConfigError(f"{path}.{section}: found {names!r}, expected a mapping")
@@ -100,6 +103,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             at = f"{path}: " + (f"in variant {variant}: " if variant is not None else "")
             where = f"{at}experiments.{name}"
             problem = convert(ProblemConfig, changed.problem, f"{where}.problem")
+            _check_generator(problem, params, f"{where}.problem")
             evaluation = from_mapping(
                 EvaluationConfig,
                 merged(params.evaluation, changed.evaluation),
@@ -109,7 +113,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             configs = list(_runs(params, name, variant, changed, problem, where))
             if not (experiment.enabled and changed.enabled):
                 continue
-            missing = availability.missing_files(problem)
+            missing = availability.missing_files(problem) + _missing_pickle(problem, params)
             if missing and "auto" in (experiment.enabled, changed.enabled):
                 left_out.append(availability.left_out_line(configs[0].case, missing))
                 continue
@@ -125,8 +129,18 @@ def _resolve(params: ParamsFile, path: str) -> Params:
     _no_shared_folders(runs, path)
     _check_figures(params, path)
     availability.check_all_there(needed, path)
+    generators = {
+        name: GeneratorJob(scale=params.scale, name=name, source=source, compute=params.compute)
+        for name, source in params.generators.items()
+    }
     return Params(
-        params.scale, runs, evaluations, params.classifier, dict(params.figures), left_out
+        params.scale,
+        runs,
+        evaluations,
+        params.classifier,
+        dict(params.figures),
+        left_out,
+        generators,
     )
 
 
@@ -237,3 +251,26 @@ def _no_shared_folders(runs: list[Run], path: str) -> None:
                 f"{run.case}/{run.name}; change an epsilon (six digits count) or rename a variant"
             )
         seen.add((run.case, run.name))
+
+
+def _check_generator(problem: ProblemConfig, params: ParamsFile, path: str) -> None:
+    name = generator_of(problem)
+    if name is None:
+        return
+    if name not in params.generators:
+        raise ConfigError(f"{path}.generator: unknown; {nearest(name, params.generators)}")
+    sides = params.generators[name].encoding.sides
+    if isinstance(problem, LatentProblem) and problem.space == "encoded" and "source" not in sides:
+        raise ConfigError(
+            f"{path}.space: found encoded with generators.{name}.encoding.sides {list(sides)}, "
+            "expected source among these: its images are what is encoded. Add it."
+        )
+
+
+def _missing_pickle(problem: ProblemConfig, params: ParamsFile) -> list[availability.MissingFile]:
+    """The published pickle of a latent problem's generator, where it is not there."""
+    source = params.generators.get(generator_of(problem) or "")
+    if not isinstance(source, ConvertedGenerator) or Path(source.pickle).exists():
+        return []
+    how = "download it by hand from the project that published it (docs/data.md)"
+    return [availability.MissingFile(Path(source.pickle), "some 380 MB", how)]

@@ -16,8 +16,9 @@ from entropic_ot.experiments.config import (
     image_problem,
     to_json,
 )
+from entropic_ot.experiments.generator_config import GeneratorJob, TrainedGenerator
 from entropic_ot.experiments.params.schema import FigureParams
-from entropic_ot.experiments.paths import Layout, dataset_name
+from entropic_ot.experiments.paths import Layout, dataset_name, generator_of
 from entropic_ot.files import write_text
 
 
@@ -58,6 +59,8 @@ class Params:
     classifier: ClassifierConfig
     figure_params: dict[str, FigureParams]
     left_out: list[str]
+    generators: dict[str, GeneratorJob]
+    """All of params.yaml; `used_generators` are those of the runs."""
 
     @cached_property
     def layout(self) -> Layout:
@@ -69,10 +72,21 @@ class Params:
 
     @cached_property
     def datasets(self) -> dict[str, ProblemConfig]:
-        """Prepared data sets by folder name."""
-        return {
-            r.dataset: image_problem(r.config.problem) for r in self.runs if r.dataset is not None
-        }
+        """Prepared data sets by folder name: those of the runs, and what generators learn."""
+        problems = [image_problem(run.config.problem) for run in self.runs]
+        problems += [
+            job.source.images
+            for job in self.generators.values()
+            if isinstance(job.source, TrainedGenerator)
+        ]
+        named = ((dataset_name(problem), problem) for problem in problems)
+        return {name: problem for name, problem in named if name is not None}
+
+    @cached_property
+    def used_generators(self) -> list[str]:
+        """Generators of the runs' latent problems, each once."""
+        names = (generator_of(run.config.problem) for run in self.runs)
+        return list(dict.fromkeys(name for name in names if name is not None))
 
     @cached_property
     def needs_classifier(self) -> bool:
@@ -124,6 +138,8 @@ def write_configs(params: Params) -> list[Path]:
         texts[path] = to_json(reference)
     for dataset, problem in params.datasets.items():
         texts[layout.data_config(dataset)] = to_json(problem)
+    for name, job in params.generators.items():
+        texts[layout.generator_config(name)] = to_json(job)
     if params.needs_classifier:
         texts[layout.classifier_config] = to_json(params.classifier)
     for path, text in texts.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from entropic_ot.experiments.config import ClassifierConfig, ComputeConfig
+from entropic_ot.experiments.generator_config import GeneratorSource
 from entropic_ot.solvers.config import DiscretePlanConfig
 
 SCALES = ("smoke", "laptop", "paper")
@@ -73,6 +74,8 @@ class ParamsFile:
     """The independent digit classifier."""
     reference: DiscretePlanConfig
     """The large discrete plan behind conditional_energy_distance."""
+    generators: dict[str, GeneratorSource]
+    """StyleGAN2 generators by name; those that an enabled experiment uses are made."""
     presets: dict[str, dict[str, Any]]
     """method -> preset name -> a complete set of settings."""
     experiments: dict[str, ExperimentParams]

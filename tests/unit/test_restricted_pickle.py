@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entropic_ot.errors import DataError
-from entropic_ot.restricted_pickle import PickleRefused, read_pickle
+from entropic_ot.restricted_pickle import PickleRefused, Stateful, read_pickle
 
 STAND_INS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": lambda: {},
@@ -94,6 +94,31 @@ def test_a_stand_in_is_called_in_the_place_of_its_global(tmp_path: Path, protoco
     assert type(found) is dict and list(found.items()) == [("b", 1), ("a", 2)]
     made = read(tmp_path / "p", b"\x80\x02csome\nmake\nK\x03\x85R.")
     assert made == ("made", 3)
+
+
+class Box(Stateful):
+    state: Any = None
+
+    def set_state(self, state: Any) -> None:
+        if state == "bad":
+            raise PickleRefused("a bad state")
+        self.state = state
+
+
+def test_a_stateful_stand_in_is_given_its_state(tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    path.write_bytes(b"\x80\x02csome\nbox\n)R(K\x01K\x02tb.")
+    found = read_pickle(path, {"some.box": Box})
+    assert type(found) is Box and found.state == (1, 2)
+    path.write_bytes(b"\x80\x02csome\nbox\n)RX\x03\x00\x00\x00badb.")
+    with pytest.raises(DataError, match="found a bad state at byte"):
+        read_pickle(path, {"some.box": Box})
+
+
+def test_byte_strings_of_python_2_are_text_in_latin_1(tmp_path: Path) -> None:
+    """A character a byte; the two instructions are those of a length in one and in four bytes."""
+    assert read(tmp_path / "p", b"\x80\x02U\x02a\xff.") == "a\xff"
+    assert read(tmp_path / "p", b"\x80\x02T\x02\x00\x00\x00a\xff.") == "a\xff"
 
 
 # --- what would execute ---------------------------------------------------------------------------

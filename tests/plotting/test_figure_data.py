@@ -32,9 +32,9 @@ from entropic_ot.experiments.tables import as_csv
 from entropic_ot.networks.config import NetworkConfig
 
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
-NOTEBOOK_IMPORTS = {"figure_data", "plotting", "mixture", "comparison"}
+NOTEBOOK_IMPORTS = {"encoding", "figure_data", "plotting", "mixture", "comparison"}
 FOUR_PARAMETERS = ["metrics", "out", "samples", "scale"]
-MORE_PARAMETERS = {"tables": ["paper_values", "tables"]}
+MORE_PARAMETERS = {"encoding": ["latents"], "tables": ["paper_values", "tables"]}
 RNG = np.random.default_rng(0)
 
 

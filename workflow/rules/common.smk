@@ -1,5 +1,6 @@
 # What all rules share: the parameters, the sources that each command depends on, and the care for
 # records that makes Snakemake and DVC agree. No rule stands here.
+import re
 import sys
 
 from snakemake.exceptions import WorkflowError

@@ -17,12 +17,14 @@ FOLDER = Path("results/sources")
 # fetch is not among them: a file that is known by its hash does not become stale.
 COMMANDS = (
     *("configure", "prepare", "classifier", "train"),
+    *("train_generator", "convert", "encode"),
     *("sample", "reference", "evaluate", "table"),
 )
 MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "plotting": "entropic_ot.figure_data",
     "comparison": "entropic_ot.plotting.comparison",
     "mixture": "entropic_ot.plotting.mixture",
+    "encoding": "entropic_ot.plotting.encoding",
 }
 OF_NOTEBOOKS = {"mixture": "mixture"}
 """Notebook -> the list of what it imports besides what all of them do."""

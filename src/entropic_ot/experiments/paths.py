@@ -174,6 +174,13 @@ class Layout:
         """The encoder and what is encoded so far; kept, and no declared output."""
         return self.root / "checkpoints" / "latents" / generator / dataset
 
+    def encoding_figure(self, generator: str, dataset: str, ending: str) -> Path:
+        """Images and what their points of the latent space make: .png, .pdf."""
+        return self.figures / "encodings" / generator / f"{dataset}{ending}"
+
+    def encoding_notebook(self, generator: str, dataset: str, ending: str) -> Path:
+        return self.notebooks / "encodings" / generator / f"{dataset}{ending}"
+
     @property
     def notebooks(self) -> Path:
         return self.root / "notebooks"

@@ -89,6 +89,18 @@ class Params:
         return list(dict.fromkeys(name for name in names if name is not None))
 
     @cached_property
+    def encoded(self) -> list[tuple[str, str]]:
+        """(generator, data set) for the generators of the runs that are trained here: what each
+        learns is also what shows how well it can be encoded."""
+        sources = {name: self.generators[name].source for name in self.used_generators}
+        pairs = (
+            (name, dataset_name(source.images))
+            for name, source in sources.items()
+            if isinstance(source, TrainedGenerator)
+        )
+        return [(name, dataset) for name, dataset in pairs if dataset is not None]
+
+    @cached_property
     def needs_classifier(self) -> bool:
         return any(run.needs_classifier for run in self.runs)
 

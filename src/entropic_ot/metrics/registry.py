@@ -18,6 +18,8 @@ ALL = frozenset(
         "coloured_mnist",
         "msci",
         "arrays",
+        "faces",
+        "image_classes",
         "latent",
     }
 )
@@ -25,9 +27,9 @@ DIGITS = frozenset({"coloured_mnist", "latent"})
 """Problems whose target may be a digit, which the classifier knows."""
 LATENT = frozenset({"latent"})
 """Problems whose target is a generator's code; their samples have the generator's own images."""
-IMAGES = DIGITS | LATENT | {"arrays"}
+IMAGES = DIGITS | LATENT | {"arrays", "faces", "image_classes"}
 """Problems whose points are images, or may be (arrays)."""
-VECTORS = ALL - DIGITS - LATENT
+VECTORS = ALL - IMAGES | {"arrays"}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from entropic_ot.errors import EntropicOTError
+from entropic_ot.metrics.registry import PUBLISHED_WEIGHTS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,10 +38,15 @@ def _parser() -> argparse.ArgumentParser:
         p.add_argument("--scale", help="smoke, laptop or paper; default: the one in params.yaml")
 
     params(command("configure", "resolve params.yaml into one JSON file per run"))
-    p = command("fetch", "get raw data: present, mirror folder (EOT_MIRROR), public sources")
-    p.add_argument("dataset", choices=["mnist", "msci", "cifar10", "orl", "celeba", "afhq"])
+    p = command(
+        "fetch", "get raw data or weights: present, mirror folder (EOT_MIRROR), public sources"
+    )
+    p.add_argument(
+        "dataset",
+        choices=["mnist", "msci", "cifar10", "orl", "celeba", "afhq", *PUBLISHED_WEIGHTS],
+    )
     p.add_argument("--dim", type=int, choices=[50, 100], default=50, help="of msci")
-    path(p, "--out", "mnist: the pointer file to write; the others: the folder")
+    path(p, "--out", "mnist: the pointer file to write; else the folder (weights: data/weights)")
     p = command("convert", "write the generator of a StyleGAN2-ADA pickle as safetensors")
     path(p, "--pickle", "network pickle (.pkl); it is read as data, nothing in it is executed")
     path(p, "--out", "file to write (.safetensors)")
@@ -105,6 +111,8 @@ def _run(args: argparse.Namespace) -> None:
 
         if args.dataset == "mnist":
             fetch.fetch_mnist(args.out)
+        elif args.dataset in PUBLISHED_WEIGHTS:
+            fetch.fetch_published_weights(args.out, args.dataset)
         elif args.dataset == "msci":
             fetch.fetch_msci(args.out, args.dim)
         else:

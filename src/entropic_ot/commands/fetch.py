@@ -8,6 +8,7 @@ from pathlib import Path
 from entropic_ot.data import afhq, celeba, cifar10, orl
 from entropic_ot.data.mnist import fetch_mnist_or_5k
 from entropic_ot.data.msci import fetch_msci as fetch_msci_files
+from entropic_ot.data.weights import PUBLISHED, fetch_weights
 from entropic_ot.files import file_sha256, write_json
 
 
@@ -18,6 +19,11 @@ def fetch_mnist(out: Path) -> None:
     files = {path.name: file_sha256(path) for path in source.files}
     write_json(out, {"name": source.name, "folder": folder, "sha256": files})
     print(f"{source.name}: {len(files)} files in {source.folder}")
+
+
+def fetch_published_weights(out: Path, name: str) -> None:
+    """effnet, inception or lpips: the weights behind metrics, into the folder `out`."""
+    print(f"{name}: {fetch_weights(PUBLISHED[name], out)}")
 
 
 def fetch_msci(out: Path, dim: int) -> None:

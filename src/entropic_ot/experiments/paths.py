@@ -21,6 +21,10 @@ from entropic_ot.experiments.config import (
 
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
+WEIGHTS = Path("data/weights")
+"""Published weights of networks behind metrics."""
+REAL_SIDE = Path("data/cache/real_side")
+"""Features of real images, named by their contents: of all scales; no declared output."""
 MNIST_SOURCE = RAW / "mnist_source.json"
 CIFAR10 = RAW / "cifar10"
 CIFAR10_FILES = [

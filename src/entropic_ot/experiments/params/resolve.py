@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from entropic_ot.experiments.params.schema import (
     ParamsFile,
 )
 from entropic_ot.experiments.params.yaml_file import merged, read_yaml
-from entropic_ot.experiments.paths import generator_of
-from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
+from entropic_ot.experiments.paths import WEIGHTS, generator_of
+from entropic_ot.metrics.registry import check_metrics, needs_of
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
 
@@ -109,7 +110,13 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                 merged(params.evaluation, changed.evaluation),
                 f"{where}.evaluation",
             )
-            check_metrics(evaluation.metrics, problem.kind, f"{where}.evaluation.metrics")
+            at_metrics = f"{where}.evaluation.metrics"
+            check_metrics(
+                evaluation.metrics,
+                problem.kind,
+                at_metrics,
+                image_size=getattr(problem, "image_size", None),
+            )
             configs = list(_runs(params, name, variant, changed, problem, where))
             if not (experiment.enabled and changed.enabled):
                 continue
@@ -118,12 +125,13 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                 left_out.append(availability.left_out_line(configs[0].case, missing))
                 continue
             needed[configs[0].case] = missing
-            needs_classifier = bool(set(evaluation.metrics) & NEEDS_CLASSIFIER)
-            needs_reference = bool(set(evaluation.metrics) & NEEDS_REFERENCE)
+            needs = needs_of(evaluation.metrics)
+            if "inception" in needs:
+                _check_inception(at_metrics)
             for config in configs:
                 evaluations[config.case] = evaluation
-                reference = _reference(config, params.reference) if needs_reference else None
-                runs.append(Run(config, needs_classifier, reference))
+                reference = _reference(config, params.reference) if "reference" in needs else None
+                runs.append(Run(config, needs, reference))
     if not runs and not left_out:
         raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
     _no_shared_folders(runs, path)
@@ -274,3 +282,29 @@ def _missing_pickle(problem: ProblemConfig, params: ParamsFile) -> list[availabi
         return []
     how = "download it by hand from the project that published it (docs/data.md)"
     return [availability.MissingFile(Path(source.pickle), "some 380 MB", how)]
+
+
+def _check_inception(at_metrics: str) -> None:
+    """ConfigError unless the metrics with Inception's features can be computed on this machine.
+
+    No package registry has its weights, so the workflow does not count on the network for them.
+    """
+    from entropic_ot.data.sources import looks_available, mirror_folders
+    from entropic_ot.data.weights import INCEPTION
+
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise ConfigError.about(
+            at_metrics,
+            found="fid or another metric in Inception's features, and no package torch_fidelity",
+            expected="torch-fidelity 0.3 or later",
+            action="Install it, or measure fd_effnet, which needs no further package.",
+        )
+    if not looks_available(INCEPTION, WEIGHTS, mirror_folders()):
+        raise ConfigError.about(
+            at_metrics,
+            found="fid or another metric in Inception's features, and not its weights",
+            expected=f"{WEIGHTS / INCEPTION.name} ({INCEPTION.size_bytes} bytes, sha256 "
+            f"{INCEPTION.sha256}) there or in a mirror folder (EOT_MIRROR)",
+            action="`entropic-ot fetch inception` gets it where its publishers can be reached; "
+            "or place it by hand, or measure fd_effnet instead.",
+        )

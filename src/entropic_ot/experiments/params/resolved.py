@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ClassifierConfig,
@@ -18,8 +19,14 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.generator_config import GeneratorJob, TrainedGenerator
 from entropic_ot.experiments.params.schema import FigureParams
-from entropic_ot.experiments.paths import Layout, dataset_name, generator_of
+from entropic_ot.experiments.paths import WEIGHTS, Layout, dataset_name, generator_of
 from entropic_ot.files import write_text
+from entropic_ot.metrics.registry import PUBLISHED_WEIGHTS
+
+
+def weights_path(name: str) -> Path:
+    """Where the published weights of this name lie: effnet, inception, lpips."""
+    return WEIGHTS / PUBLISHED[name].name
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class Run:
     """A run and the files that its jobs need."""
 
     config: RunConfig
-    needs_classifier: bool
+    needs: frozenset[str]
+    """What its metrics need: lenet (the classifier), effnet, inception, lpips, reference."""
     reference: ReferenceConfig | None
     """The large discrete plan that a metric compares with; None when none does."""
 
@@ -42,6 +50,15 @@ class Run:
     @property
     def dataset(self) -> str | None:
         return dataset_name(self.config.problem)
+
+    @property
+    def needs_classifier(self) -> bool:
+        return "lenet" in self.needs
+
+    @property
+    def weights(self) -> list[Path]:
+        """Files of published weights that its evaluation reads."""
+        return [weights_path(name) for name in PUBLISHED_WEIGHTS if name in self.needs]
 
     @property
     def data_files(self) -> list[Path]:

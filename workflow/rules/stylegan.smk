@@ -4,7 +4,7 @@
 
 def trained_data(wildcards):
     """What a generator that is trained here learns from."""
-    return paths.data_files(generator_source(wildcards, "trained").images)
+    return paths.prepared_files(generator_source(wildcards, "trained").images)
 
 
 def generator_source(wildcards, kind):

@@ -23,13 +23,14 @@ ALL = frozenset(
         "latent",
     }
 )
-DIGITS = frozenset({"coloured_mnist", "latent"})
-"""Problems whose target may be a digit, which the classifier knows."""
+DIGITS = frozenset({"coloured_mnist"})
+"""Problems whose target is a digit, which the classifier knows."""
 LATENT = frozenset({"latent"})
-"""Problems whose target is a generator's code; their samples have the generator's own images."""
-IMAGES = DIGITS | LATENT | {"arrays", "faces", "image_classes"}
+"""Problems with a generator, whose samples have images of its own; besides what is defined here
+they have the metrics of their images."""
+IMAGES = DIGITS | {"arrays", "faces", "image_classes"}
 """Problems whose points are images, or may be (arrays)."""
-VECTORS = ALL - IMAGES | {"arrays"}
+VECTORS = ALL - IMAGES - LATENT | {"arrays"}
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ def _described(metric: FeatureMetric) -> Metric:
         "recall": f"share of real images within the manifold of the outputs {features}",
     }[metric.measure]
     share = metric.measure in ("precision", "recall")
-    problems = LATENT if metric.images == "generated" else IMAGES
+    problems = DIGITS if metric.features == "lenet" else IMAGES
     return Metric(
-        DIGITS & problems if metric.features == "lenet" else problems,
+        LATENT if metric.images == "generated" else problems,
         "%" if share else "",
         None if metric.images in ("x", "target") else not share,
         text,
@@ -192,13 +193,20 @@ def needs_of(names: Iterable[str]) -> frozenset[str]:
 
 
 def check_metrics(
-    names: Iterable[str], problem_kind: str, path: str, *, image_size: int | None = None
+    names: Iterable[str],
+    problem_kind: str,
+    path: str,
+    *,
+    images_kind: str | None = None,
+    image_size: int | None = None,
 ) -> None:
     """ConfigError when a name is unknown or not defined for this kind of problem.
 
+    images_kind: of a latent problem, the kind of its images.
     image_size: side of the problem's images in pixels, where its settings tell it.
     """
-    defined = [name for name, metric in METRICS.items() if problem_kind in metric.problems]
+    kinds = {problem_kind, images_kind}
+    defined = [name for name, metric in METRICS.items() if kinds & metric.problems]
     for name in names:
         if name in METRICS and name not in defined:
             kinds = ", ".join(sorted(METRICS[name].problems))

@@ -15,6 +15,7 @@ from entropic_ot.experiments.config import (
     ProblemConfig,
     ReferenceConfig,
     RunConfig,
+    image_problem,
 )
 from entropic_ot.experiments.generator_config import ConvertedGenerator, GeneratorJob
 from entropic_ot.experiments.params import availability
@@ -115,7 +116,8 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                 evaluation.metrics,
                 problem.kind,
                 at_metrics,
-                image_size=getattr(problem, "image_size", None),
+                images_kind=image_problem(problem).kind,
+                image_size=getattr(image_problem(problem), "image_size", None),
             )
             configs = list(_runs(params, name, variant, changed, problem, where))
             if not (experiment.enabled and changed.enabled):

@@ -50,7 +50,7 @@ axes = figure.subplots(len(heights), num_columns, squeeze=False, height_ratios=h
 # **How to read it.** Each block is one method at one ε; the case stands on the left.
 #
 # - The first column of a block holds inputs, the others samples of π(y | x) for the input at
-#   their left.
+#   their left; for blurred faces the last column is the sharp photograph itself.
 # - Above the blocks metrics of all outputs, in parentheses those of real images of the target:
 #   the share that an independent classifier calls "3", the mean difference between the hues of
 #   input and output (90° for random pairs), Fréchet distances to the target's test images in the
@@ -75,7 +75,8 @@ for line, (case, method, kind), block in zip(axes, rows, blocks, strict=False):
             plotting.image_trajectories(ax, arrays, num_inputs=3, num_times=6)
             ax.set_title(title)
         else:
-            plotting.image_samples(ax, arrays, num_inputs=5, num_samples=5)
+            truth = results.problem(case).kind == "faces"
+            plotting.image_samples(ax, arrays, num_inputs=5, num_samples=5, with_truth=truth)
             ax.set_title(f"{title}\n{results.note(case, method, epsilon, notes)}")
 
 # %%

@@ -43,8 +43,8 @@ header += [text for metric in shown for text in (measures[metric], "real")] + ["
 tables = [results.comparison_table(shown, case) for case in results.cases]
 
 # %% [markdown]
-# **How to read it.** A row for each case, ε and method; the second column of each metric is its
-# value for real images of the target ("–": it has none). Fréchet and kernel distances carry the
+# **How to read it.** A row for each case, ε and method; a column "real" is the value of the metric
+# at its left for real images of the target. Fréchet and kernel distances carry the
 # name of the network whose features they are of, and are comparable with nothing else. Distances of
 # the generator itself and of the inputs stand beside those of the outputs.
 
@@ -54,6 +54,13 @@ for case, (lines, rules) in zip(results.cases, tables, strict=True):
     starts += [len(cells) + rule for rule in rules]
     names = [case, *[""] * len(lines)]
     cells += [[plotting.Cell(name), *line] for name, line in zip(names, lines, strict=False)]
+keep = [
+    column
+    for column, name in enumerate(header)
+    if name != "real" or any(line[column].text != "–" for line in cells)
+]
+header = [header[column] for column in keep]
+cells = [[line[column] for column in keep] for line in cells]
 display(Markdown(figure_data.as_markdown(header, cells)))
 figure = plotting.new_figure(0.62 * len(header) + 1.5, 0.22 * len(cells) + 0.8)
 axes = figure.subplots(1, 1, squeeze=False)

@@ -27,6 +27,9 @@ from entropic_ot.figure_data.samples import (
 from entropic_ot.plotting import Cell, Point, method_style
 
 
+NOTES_A_LINE = 2
+
+
 @dataclass(frozen=True)
 class Results:
     """Runs with their samples, and the table of all metrics."""
@@ -124,7 +127,10 @@ class Results:
                 number = text[text.index("{") : text.index("}") + 1]
                 floor = "" if found.floor is None else f" ({number.format(found.floor)})"
                 notes.append(text.format(found.value) + floor)
-        return ",  ".join(notes)
+        lines = [
+            notes[start : start + NOTES_A_LINE] for start in range(0, len(notes), NOTES_A_LINE)
+        ]
+        return "\n".join(",  ".join(line) for line in lines)
 
     def shows(self, kind: str, case: str, method: str) -> bool:
         """Whether samples of a case hold "trajectories" of a method, or images of a "generator".

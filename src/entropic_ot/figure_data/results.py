@@ -26,7 +26,6 @@ from entropic_ot.figure_data.samples import (
 )
 from entropic_ot.plotting import Cell, Point, method_style
 
-
 NOTES_A_LINE = 2
 
 

@@ -102,8 +102,7 @@ rule encode:
 
 rule encoding:
     input:
-        sources=sources("plotting"),
-        arrays=sources("encoding"),
+        sources=write_sources.of_figure("encoding"),
         script="workflow/scripts/run_notebook.py",
         notebook="workflow/notebooks/encoding.py",
         latents=rules.encode.output,

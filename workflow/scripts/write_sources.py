@@ -26,7 +26,7 @@ MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "mixture": "entropic_ot.plotting.mixture",
     "encoding": "entropic_ot.plotting.encoding",
 }
-OF_FIGURES = {"mixture": "mixture"}
+OF_FIGURES = {"mixture": "mixture", "encoding": "encoding"}
 """Figure -> the list of what its notebook imports besides what all of them do."""
 
 

@@ -94,6 +94,26 @@ def reference_of(wildcards):
     return [] if plan is None else [str(LAYOUT.reference(plan.case, plan.name))]
 
 
+def trained_data(wildcards):
+    """What a generator that is trained here learns from."""
+    return paths.prepared_files(generator_source(wildcards, "trained").images)
+
+
+def generator_source(wildcards, kind):
+    job = PARAMS.generators.get(wildcards.generator)
+    if job is None or job.source.kind != kind:
+        raise WorkflowError(
+            f"{wildcards.generator}: params.yaml has no generator of this name that is {kind}"
+        )
+    return job.source
+
+
+def of_kind(kind):
+    """The names of the generators of a kind, as a pattern that matches nothing where none is."""
+    names = [name for name, job in PARAMS.generators.items() if job.source.kind == kind]
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def files_of(path):
     """A file, or all files of a folder: DVC and Snakemake follow files by their contents."""
     return (

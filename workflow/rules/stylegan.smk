@@ -2,26 +2,6 @@
 # only those that an experiment of `all` uses; each file can be asked for by its name.
 
 
-def trained_data(wildcards):
-    """What a generator that is trained here learns from."""
-    return paths.prepared_files(generator_source(wildcards, "trained").images)
-
-
-def generator_source(wildcards, kind):
-    job = PARAMS.generators.get(wildcards.generator)
-    if job is None or job.source.kind != kind:
-        raise WorkflowError(
-            f"{wildcards.generator}: params.yaml has no generator of this name that is {kind}"
-        )
-    return job.source
-
-
-def of_kind(kind):
-    """The names of the generators of a kind, as a pattern that matches nothing where none is."""
-    names = [name for name, job in PARAMS.generators.items() if job.source.kind == kind]
-    return "|".join(map(re.escape, names)) or "(?!)"
-
-
 rule generator:
     input:
         sources=sources("train_generator"),
@@ -122,8 +102,7 @@ rule encode:
 
 rule encoding:
     input:
-        sources=sources("plotting"),
-        arrays=sources("encoding"),
+        sources=write_sources.of_figure("encoding"),
         script="workflow/scripts/run_notebook.py",
         notebook="workflow/notebooks/encoding.py",
         latents=rules.encode.output,

@@ -26,7 +26,7 @@ MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "mixture": "entropic_ot.plotting.mixture",
     "encoding": "entropic_ot.plotting.encoding",
 }
-OF_NOTEBOOKS = {"mixture": "mixture"}
+OF_NOTEBOOKS = {"mixture": "mixture", "encoding": "encoding"}
 """Notebook -> the list of what it imports besides what all of them do."""
 
 

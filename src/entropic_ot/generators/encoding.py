@@ -117,7 +117,7 @@ class EncoderTraining:
     """An encoder learns u from images that the generator makes of known u.
 
     Its loss is the mean squared error of u plus that of the pixels of the image that its u makes,
-    both per coordinate.
+    each as a share of the error of the mean, u = 0.
     """
 
     def __init__(
@@ -144,9 +144,10 @@ class EncoderTraining:
         with torch.no_grad():
             w = generator.mapping(torch.randn(z_shape, generator=rng, device=self.device))
             u, images = self.moments.u_of(w), image_of(generator, w)
+            of_mean = pixel_error(image_of(generator, self.moments.mean[None]), images).mean()
         found = self.encoder(images.clamp(-1, 1))
-        error = (found - u).square().mean()
-        pixels = pixel_error(image_of(generator, self.moments.w_of(found)), images).mean()
+        error = (found - u).square().mean() / u.square().mean()
+        pixels = pixel_error(image_of(generator, self.moments.w_of(found)), images).mean() / of_mean
         for group in self.optimizer.param_groups:
             group["lr"] = decayed(config.encoder_learning_rate, "cosine", progress)
         self.optimizer.zero_grad(set_to_none=True)

@@ -43,7 +43,7 @@ def error_histogram(ax: Axes, errors: Array, *, encoder_errors: Array, mean_erro
     """Errors of images after the descent and before it, and that of the image of the mean w."""
     largest = max(float(encoder_errors.max()), float(errors.max()), mean_error)
     smallest = max(min(float(errors.min()), float(encoder_errors.min())), 1e-6)
-    bins = np.geomspace(smallest, 1.05 * largest, NUM_BINS)
+    bins = np.geomspace(smallest, 1.05 * largest, NUM_BINS).tolist()
     ax.hist(encoder_errors, bins, color=SOURCE_COLOUR, alpha=0.6, label="encoder alone")
     ax.hist(errors, bins, color=TARGET_COLOUR, alpha=0.6, label="and descent on w")
     ax.axvline(mean_error, color=FLOOR_COLOUR, linestyle="--", label="image of the mean w")

@@ -37,6 +37,14 @@ class PickleRefused(Exception):
     """What a stand-in raises when its arguments are not those that it expects."""
 
 
+class TakesState:
+    """A stand-in's result with a state of its own (instruction BUILD), which `take` checks."""
+
+    def take(self, state: Any) -> None:
+        """Keep what is needed of `state`; PickleRefused when it is not what is expected."""
+        raise NotImplementedError
+
+
 class _StandIn:
     """Opaque value of a global: the machine calls `make`, and nothing reads or changes it."""
 
@@ -53,7 +61,8 @@ def read_pickle(path: Path, stand_ins: Mapping[str, Callable[..., Any]]) -> Any:
         path: the file; read whole into memory.
         stand_ins: "module.name" of every global that may occur -> what is called in its place,
             with the positional arguments in the file. It must be harmless for all arguments; it
-            refuses them by PickleRefused or TypeError. Its results are not looked into again.
+            refuses them by PickleRefused or TypeError. Its results are not looked into again; one
+            that is a TakesState is given its state.
 
     Raises:
         DataError: missing or damaged file, a global without a stand-in, another instruction.
@@ -133,8 +142,7 @@ class _Machine:
             value, key = stack.pop(), stack.pop()
             _set_items(stack[-1], [key, value])
         elif name == "BUILD":
-            if stack.pop():
-                raise PickleRefused("an object with a state of its own (instruction BUILD)")
+            self._build(stack.pop())
         elif name == "POP":
             stack.pop()
         elif name == "DUP":
@@ -145,6 +153,13 @@ class _Machine:
             self.result = stack.pop()
         elif name not in ("PROTO", "FRAME"):
             raise PickleRefused(f"the instruction {name}")
+
+    def _build(self, state: Any) -> None:
+        target = self.stack[-1]
+        if isinstance(target, TakesState):
+            target.take(state)
+        elif state:
+            raise PickleRefused("an object with a state of its own (instruction BUILD)")
 
     def _pop_tuple(self, length: int) -> None:
         if len(self.stack) < length:

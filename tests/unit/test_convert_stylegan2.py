@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -31,6 +32,8 @@ from entropic_ot.errors import DataError
 from entropic_ot.files import file_sha256
 from entropic_ot.networks.convert_stylegan2 import FORMAT, convert_generator, load_generator
 from entropic_ot.networks.stylegan2 import Architecture, Generator, GeneratorConfig
+from entropic_ot.networks.stylegan2_pickle import STAND_INS
+from entropic_ot.restricted_pickle import read_pickle
 
 PROTOCOLS = [2, 3, 4, 5]
 
@@ -91,9 +94,11 @@ def persistent(module: nn.Module, **extra: Any) -> Persistent:
         "_modules": collections.OrderedDict(
             (name, persistent(child)) for name, child in module._modules.items() if child
         ),
+        # Published modules keep the gains that they compute by NumPy.
+        "weight_gain": 1 / np.sqrt(3), "act_gain": np.float32(1.5), "num": np.int64(-7),
         "_init_args": (),
         "_init_kwargs": {},
-    }
+    }  # fmt: skip
     return Persistent(type(module).__name__, state | extra, source="raise SystemExit('executed')")
 
 
@@ -168,6 +173,28 @@ def test_protocol_2_holds_no_bytes_and_is_refused_by_name(tmp_path: Path) -> Non
     source = written(tmp_path / "net.pkl", published(small()), 2)
     with pytest.raises(DataError, match=r"the global '_codecs\.encode'"):
         convert_generator(source, tmp_path / "out")
+
+
+def test_numbers_of_numpy_are_read_as_numbers(tmp_path: Path) -> None:
+    """They occur in published files; the architecture's arguments may be such numbers too."""
+    net = small(clamp=2)
+    synthesis = arguments(net)["synthesis_kwargs"] | {"conv_clamp": np.float32(2)}
+    source = written(tmp_path / "p", published(net, synthesis_kwargs=synthesis), 3)
+    data = source.read_bytes()
+    assert data.count(b"cnumpy._core.multiarray\nscalar\n") == 1
+    out = tmp_path / "out.safetensors"
+    assert convert_generator(source, out) == net.config
+    source.write_bytes(data.replace(b"numpy._core.", b"numpy.core."))  # before NumPy 2
+    assert convert_generator(source, out) == net.config
+
+
+def test_every_type_of_number_has_its_value(tmp_path: Path) -> None:
+    numbers = [
+        np.float64(0.1), np.float32(0.1), np.float16(0.1), np.int64(-(2**40)), np.int32(-5),
+    ]  # fmt: skip
+    found = read_pickle(written(tmp_path / "p", numbers), STAND_INS)
+    assert found == [float(n) for n in numbers[:3]] + [-(2**40), -5]
+    assert [type(n) for n in found] == [float] * 3 + [int] * 2
 
 
 def test_arguments_that_are_not_given_are_the_published_defaults(tmp_path: Path) -> None:
@@ -286,6 +313,33 @@ def test_the_tensors_of_that_test_are_read_when_they_are_right(tmp_path: Path) -
     out = tmp_path / "out"
     convert_generator(written(tmp_path / "p", contents), out)
     assert load_generator(out).mapping.w_avg.tolist() == [1, 2, 3, 4, 5]
+
+
+NUMBERS = {
+    "an object": (np.dtype(object), "the NumPy type 'O8'"),
+    "text": (np.str_("text"), "the NumPy type 'U4'"),
+    "a structure": (np.dtype([("a", "f8")]), "the NumPy type 'V8'"),
+    "a long one": (np.longdouble(1), "the NumPy type 'f16'"),
+    "big endian": (np.dtype(">f8"), "a NumPy type of the state (3, '>'"),
+    "metadata": (np.dtype("f8", metadata={"a": 1}), "a NumPy type of the state (4, '<'"),
+    "an array": (np.zeros(3), "the global 'numpy._core.multiarray._reconstruct'"),
+    "too few bytes": (
+        Calls(np._core.multiarray.scalar, np.dtype("f8"), b"1234"),
+        "a NumPy scalar that is no plain number",
+    ),
+    "an unpickling array": (
+        Calls(np._core.multiarray.scalar, "f8", b"12345678"),
+        "a NumPy scalar that is no plain number",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_other_things_of_numpy_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    """numpy.core.multiarray.scalar of an object type would load a pickle in its bytes."""
+    contents = published(small())
+    contents["G_ema"].meta["state"]["gain"] = NUMBERS[name][0]
+    refused(tmp_path, contents, NUMBERS[name][1])
 
 
 DEEP: list[Any] = []

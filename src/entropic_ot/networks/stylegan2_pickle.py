@@ -2,9 +2,9 @@
 
 Such a file is a pickle of a dict with the keys G, D, G_ema, training_set_kwargs and augment_pipe.
 A module in it is a call of torch_utils.persistence with the module's source text and its state:
-parameters, buffers, modules in it, and the constructor's arguments. The source text is never looked
-at. Tensors are calls of torch._utils on the bytes of torch.save, which stay closed until
-`open_tensor` gives them to torch.load with weights_only.
+parameters, buffers, modules in it, the constructor's arguments, and gains that are NumPy scalars.
+The source text is never looked at. Tensors are calls of torch._utils on the bytes of torch.save,
+which stay closed until `open_tensor` gives them to torch.load with weights_only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import math
 import re
 import reprlib
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,18 @@ from typing import Any
 import torch
 
 from entropic_ot.errors import DataError
-from entropic_ot.restricted_pickle import PickleRefused, read_pickle
+from entropic_ot.restricted_pickle import PickleRefused, TakesState, read_pickle
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How torch.save starts in the format before zip files, the only one inside pickled tensors."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 300
+
+
+def short(value: object) -> str:
+    """A repr for messages, short for deep and long values too."""
+    return _SHORT.repr(value)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,36 @@ def _make_parameter(data: Any, _requires_grad: Any, _hooks: Any) -> PickledTenso
     return data
 
 
+_NUMPY_FORMATS = {"f2": "<e", "f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q"}
+"""NumPy's names of the types of scalars -> struct's."""
+
+_NUMPY_STATE = (3, "<", None, None, None, -1, -1, 0)
+"""numpy.dtype.__reduce__: version, byte order, and nothing that a structured type would have."""
+
+
+class _NumpyType(TakesState):
+    """A pickled numpy.dtype of plain numbers, little endian."""
+
+    def __init__(self, name: Any, _align: Any, _copy: Any) -> None:
+        if type(name) is not str or name not in _NUMPY_FORMATS:
+            raise PickleRefused(f"the NumPy type {short(name)}")
+        self.format = _NUMPY_FORMATS[name]
+
+    def take(self, state: Any) -> None:
+        if type(state) is not tuple or state != _NUMPY_STATE:
+            raise PickleRefused(f"a NumPy type of the state {short(state)}")
+
+
+def _make_number(kind: Any, data: Any) -> Any:
+    if (
+        type(kind) is not _NumpyType
+        or type(data) is not bytes
+        or len(data) != struct.calcsize(kind.format)
+    ):
+        raise PickleRefused("a NumPy scalar that is no plain number")
+    return struct.unpack(kind.format, data)[0]
+
+
 def _make_dict() -> dict[Any, Any]:
     return {}
 
@@ -97,18 +136,13 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "torch.storage._load_from_bytes": _make_storage,
     "collections.OrderedDict": _make_dict,
     "dnnlib.util.EasyDict": _make_dict,
+    "numpy.dtype": _NumpyType,
+    "numpy.core.multiarray.scalar": _make_number,
+    "numpy._core.multiarray.scalar": _make_number,
     "builtins.set": _make_set,
     "__builtin__.set": _make_set,
 }
 """Every global that occurs in the published files, and what stands for it."""
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 300
-
-
-def short(value: object) -> str:
-    """A repr for messages, short for deep and long values too."""
-    return _SHORT.repr(value)
 
 
 def misfit(path: Path, what: str, *, found: object, expected: object) -> DataError:

@@ -14,6 +14,7 @@ import pickle
 import random
 import struct
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -280,7 +281,7 @@ TENSORS = {
     "cut": (rebuilt(WHOLE[:-1], 0, (5,), (1,)), "mapping.w_avg: found"),
     "a call in the bytes": (
         rebuilt(EVIL, 0, (5,), (1,)),
-        f"not those of a storage {os.name}.system",
+        f"the global '{os.name}.system'",
     ),
     "a huge storage": (rebuilt(HUGE, 0, (5,), (1,)), "mapping.w_avg: found"),
     "expanded": (rebuilt(storage(1.0), 0, (5,), (0,)), "1 values for the size (5,)"),
@@ -291,8 +292,32 @@ TENSORS = {
     "a huge size": (rebuilt(WHOLE, 0, (2**62,), (1,)), "no view of a storage"),
     "strides missing": (rebuilt(WHOLE, 0, (5,), ()), "no view of a storage"),
     "another size": (rebuilt(WHOLE, 0, (4,), (1,)), "found (4,); expected (5,)"),
-    "integers": (rebuilt(storage(1, 2, 3, 4, 5), 0, (5,), (1,)), "torch.int64, or not finite"),
-    "not finite": (rebuilt(storage(1, 2, 3, 4, float("nan")), 0, (5,), (1,)), "not finite"),
+    "integers": (rebuilt(storage(1, 2, 3, 4, 5), 0, (5,), (1,)), "the global 'torch.LongStorage'"),
+    "not finite": (
+        rebuilt(storage(1, 2, 3, 4, float("nan")), 0, (5,), (1,)),
+        "infinite or no numbers",
+    ),
+    "a storage of other bytes": (
+        rebuilt(WHOLE.replace(b"K\x05N", b"K\x04N"), 0, (5,), (1,)),
+        "are no storage",
+    ),
+    "a storage that is called": (
+        rebuilt(LEGACY + b"\x80\x02M\xe9\x03." + b"ctorch\nFloatStorage\n)R.", 0, (5,), (1,)),
+        "a call of a kind of storage",
+    ),
+    "another persistent id": (
+        rebuilt(LEGACY + b"\x80\x02K\x01Q.", 0, (5,), (1,)),
+        "the persistent id 1",
+    ),
+    "a key that hashes for ever": (
+        rebuilt(LEGACY + b"\x80\x02}K\x01" + b"2\x86" * 64 + b"K\x01s.", 0, (5,), (1,)),
+        "a key or member of a set that is a tuple",
+    ),
+    "instructions without end": (
+        rebuilt(LEGACY + b"\x8f" * 2000, 0, (5,), (1,)),
+        "more than 1000 instr",
+    ),
+    "bytes behind it": (rebuilt(WHOLE + b"0", 0, (5,), (1,)), "are no storage"),
     "no tensor": ("text", "mapping.w_avg: found 'str'; expected a tensor"),
 }
 
@@ -340,6 +365,103 @@ def test_other_things_of_numpy_are_refused_by_name(tmp_path: Path, name: str) ->
     contents = published(small())
     contents["G_ema"].meta["state"]["gain"] = NUMBERS[name][0]
     refused(tmp_path, contents, NUMBERS[name][1])
+
+
+def laughing(depth: int = 64) -> Any:
+    """2^64 words when it is written out."""
+    words: Any = ["ha"]
+    for _ in range(depth):
+        words = [words, words]
+    return words
+
+
+def mapping_state(contents: dict[str, Any]) -> dict[str, Any]:
+    state: dict[str, Any] = contents["G_ema"].meta["state"]["_modules"]["mapping"].meta["state"]
+    return state
+
+
+def deep_modules(key: str, depth: int) -> Persistent:
+    module = Persistent("MappingNetwork", {"_modules": {}})
+    for _ in range(depth):
+        module = Persistent("MappingNetwork", {"_modules": {key: module}})
+    return module
+
+
+BOMBS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a name that is none": (
+        lambda c: mapping_state(c)["_buffers"].update({"a\x1b[2J": torch.zeros(1)}),
+        "mapping._buffers: found 'a\\x1b[2J'; expected a short name",
+    ),
+    "a name of another alphabet": (
+        lambda c: mapping_state(c)["_buffers"].update({"w_аvg": torch.zeros(1)}),
+        "mapping.w_\\u0430vg: found (1,)",
+    ),
+    "long names, nested": (
+        lambda c: mapping_state(c)["_modules"].update(a=deep_modules("b" * 150, 50)),
+        "expected a short name",
+    ),
+    "many modules, nested": (
+        lambda c: mapping_state(c)["_modules"].update(a=deep_modules("bbb", 60)),
+        "expected a short name",
+    ),
+    "a list that is written out for ever": (
+        lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=laughing()),
+        "argument z_dim: found [[[[[[",
+    ),
+    "the same in a module": (
+        lambda c: (
+            c["G_ema"]
+            .meta["state"]["_init_kwargs"]
+            .update(z_dim=Persistent("Generator", {"a": laughing()}))
+        ),
+        "argument z_dim: found <entropic_ot",
+    ),
+    "an integer without end": (
+        lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=10**5000),
+        "argument z_dim: found an integer of 16610 bits; expected 7",
+    ),
+    "channels without end": (
+        lambda c: (
+            c["G_ema"]
+            .meta["state"]["_modules"]["synthesis"]
+            .meta["state"]["_modules"]["b32"]
+            .meta["state"]["_modules"]["conv1"]
+            .meta["state"]["_parameters"]
+            .update(weight=rebuilt(WHOLE, 0, (2**39, 4, 3, 3), (1, 1, 1, 1)))
+        ),
+        "conv1.weight: found (549755813888, 4, 3, 3)",
+    ),
+    "a filter of many pixels": (
+        lambda c: mapping_state(c)["_buffers"].update(resample_filter=torch.zeros(100, 100)),
+        "mapping.resample_filter: found (100, 100); expected 4 x 4",
+    ),
+    "one storage for many": (
+        lambda c: mapping_state(c)["_buffers"].update(
+            dict.fromkeys(("w_avg", "a"), rebuilt(WHOLE, 0, (5,), (1,)))
+        ),
+        "expected a tensor of its own",
+    ),
+    "a set that is no list": (
+        lambda c: c["G_ema"].meta["state"].update(hooks=Calls(set, "text")),
+        "a set of what is no list",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_would_cost_memory_or_time_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    change, named = BOMBS[name]
+    contents = published(small())
+    change(contents)
+    start = time.process_time()
+    refused(tmp_path, contents, named)
+    assert time.process_time() - start < 10  # the alternatives take minutes to for ever
+
+
+def test_a_set_copies_nothing() -> None:
+    """The same list may be the argument of a million calls."""
+    members = [1] * 1000
+    assert STAND_INS["builtins.set"](members) is members
 
 
 DEEP: list[Any] = []

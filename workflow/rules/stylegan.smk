@@ -102,7 +102,7 @@ rule encode:
 
 rule encoding:
     input:
-        sources=write_sources.of_figure("encoding"),
+        sources=write_sources.of_notebook("encoding"),
         script="workflow/scripts/run_notebook.py",
         notebook="workflow/notebooks/encoding.py",
         latents=rules.encode.output,

@@ -205,8 +205,8 @@ def check_metrics(
     images_kind: of a latent problem, the kind of its images.
     image_size: side of the problem's images in pixels, where its settings tell it.
     """
-    kinds = {problem_kind, images_kind}
-    defined = [name for name, metric in METRICS.items() if kinds & metric.problems]
+    own = {problem_kind, images_kind}
+    defined = [name for name, metric in METRICS.items() if own & metric.problems]
     for name in names:
         if name in METRICS and name not in defined:
             kinds = ", ".join(sorted(METRICS[name].problems))

@@ -5,10 +5,10 @@ import torch
 
 from entropic_ot.costs import DecodedHalfSquaredEuclidean
 from entropic_ot.errors import ConfigError
+from entropic_ot.generators.latent_space import MappedNormal, decode_w, decode_z, in_batches
 from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.networks.stylegan2 import Generator, GeneratorConfig
 from entropic_ot.problems.base import ArrayDistribution, EOTProblem
-from entropic_ot.problems.latent import MappedNormal, decode_w, decode_z, in_batches
 from entropic_ot.problems.toy import StandardNormal
 from entropic_ot.solvers.config import EgNOTConfig
 from entropic_ot.solvers.egnot import EgNOT

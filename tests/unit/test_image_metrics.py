@@ -250,7 +250,9 @@ def test_what_metrics_need() -> None:
 
 def test_runs_name_the_files_that_their_metrics_need() -> None:
     params = load_params(PARAMS, scale="smoke")
-    assert all(run.weights == [] for run in params.runs)
+    for run in params.runs:
+        of_faces = run.config.experiment == "faces_deblur"
+        assert run.weights == ([weights_path(w) for w in ("effnet", "lpips")] if of_faces else [])
     edits = {"experiments": {"cmnist_2to3": {"evaluation": {"metrics": ["fd_effnet"]}}}}
     params = load_params(PARAMS, scale="smoke", overrides=edits)
     digits = [run for run in params.runs if run.config.experiment == "cmnist_2to3"]

@@ -26,16 +26,16 @@ from entropic_ot.experiments.config import (
 from entropic_ot.experiments.paths import PREPARED, RAW, Layout, dataset_name
 from entropic_ot.experiments.store import load_arrays
 from entropic_ot.generators.encoding import LatentMoments, encoder_of
-from entropic_ot.networks.convert_stylegan2 import load_generator
-from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
-from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
-from entropic_ot.problems.latent import (
+from entropic_ot.generators.latent_space import (
     Decode,
     MappedNormal,
     decode_w,
     decode_z,
     in_batches,
 )
+from entropic_ot.networks.convert_stylegan2 import load_generator
+from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
+from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
 from entropic_ot.problems.mixture import (
     MixturePlan,
     MixtureTarget,

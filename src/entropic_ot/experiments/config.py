@@ -262,7 +262,7 @@ ImageProblem = ColouredMNISTProblem | FacesProblem | ImageClassesProblem
 
 @dataclass(frozen=True, kw_only=True)
 class LatentProblem:
-    """Images to the latent space of a generator of the target's images (problems.latent)."""
+    """Images to a latent space of a generator of the target's images (generators.latent_space)."""
 
     kind: Literal["latent"]
     """The problem's name."""

@@ -20,8 +20,8 @@ from entropic_ot.experiments.moments import (
     conditional_moments,
     interior_times,
 )
+from entropic_ot.generators.latent_space import in_batches
 from entropic_ot.problems.base import Distribution, FiniteDistribution
-from entropic_ot.problems.latent import in_batches
 from entropic_ot.problems.mixture import MixturePlan
 from entropic_ot.progress import Progress
 from entropic_ot.solvers.base import Solver

@@ -33,6 +33,7 @@ def training_config(**changed: Any) -> GeneratorTrainingConfig:
         "w_dim": 6,
         "mapping_layers": 2,
         "noise": "random",
+        "precision": "float32",
         "num_steps": 10,
         "batch_size": 4,
         "group_size": 2,

@@ -37,7 +37,7 @@ def train_generator(config_path: Path, out: Path, work: Path) -> None:
         )  # fmt: skip
     settings = job.source.training
     device = choose_device(job.compute.device)
-    precision = choose_precision(job.compute.precision, device)
+    precision = choose_precision(settings.precision, device)
     name = dataset_name(job.source.images)
     assert name is not None  # problems of images are prepared
     array = f"{job.source.side}_train"

@@ -60,6 +60,9 @@ class GeneratorTrainingConfig:
     noise: Literal["random", "none"]
     """random: noise is added in every layer, as in the paper, and the finished generator keeps one
     draw of it. none: all of an image is in its z."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    """Of the convolutions. auto: bfloat16 where the hardware multiplies it natively. With few
+    channels float32 is faster on a CPU (docs/generators.md)."""
     num_steps: int
     """Updates of the generator, and of the discriminator."""
     batch_size: int

@@ -34,6 +34,7 @@ def data(original: dict[str, Any]) -> dict[str, Any]:
     """params.yaml with one experiment, without overrides."""
     data = copy.deepcopy(original)
     data["experiments"] = {"gaussian": data["experiments"]["gaussian"]}
+    data["generators"] = {NAME: data["generators"][NAME]}
     data["figures"] = {"gaussian": data["figures"]["gaussian"]}
     data["scales"] = {"smoke": {}, "laptop": {}, "paper": {}}
     return data

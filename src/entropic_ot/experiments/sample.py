@@ -112,7 +112,8 @@ def draw_samples(
         arrays = _decoded(arrays, benchmark, benchmark.latent, rng=rng)
     out = {name: as_array(points) for name, points in arrays.items()}
     if arrays["y"].dim() == 4:  # images: 16 bits are enough for figures and metrics
-        out = {name: array.astype(np.float16) for name, array in out.items()}
+        images = {name: array for name, array in out.items() if name != "latent_y"}
+        out |= {name: array.astype(np.float16) for name, array in images.items()}
     times = solver.times if isinstance(solver, ENOT) else time_grid(NUM_BRIDGE_STEPS)
     out["path_t"] = np.array(times, dtype=np.float32)
     if config.num_path_times:

@@ -12,6 +12,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/stylegan.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/figures.smk"
 
@@ -19,6 +20,7 @@ include: "workflow/rules/figures.smk"
 localrules:
     all,
     figures,
+    encodings,
 
 
 rule all:
@@ -27,5 +29,6 @@ rule all:
         rules.table.output,
         rules.comparison.output,
         rules.figures.input,
+        rules.encodings.input,
     message:
         f"everything is made: see {LAYOUT.root}"

@@ -122,7 +122,32 @@ class CommandCase:
     """Most repetitions."""
 
 
-CaseConfig = SolverCase | BufferCase | PrepareCase | CommandCase
+@dataclass(frozen=True, kw_only=True)
+class LatentCase:
+    """The gradient in z of 1/2 |x - G(z)|^2, G a StyleGAN2 generator with random weights."""
+
+    kind: Literal["latent_gradient"]
+    """The case's kind."""
+    image_size: int
+    """Side in pixels, a power of two."""
+    channel_base: int
+    """Channels at a resolution are channel_base over it, ..."""
+    channel_max: int
+    """... but at most this many."""
+    mapping_layers: int
+    """Layers from z to w."""
+    latent_dim: int
+    """Coordinates of z and w."""
+    batch_size: int
+    """Images."""
+    max_repeats: int
+    """Most repetitions."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "batch_size", "mapping_layers", "latent_dim")
+
+
+CaseConfig = SolverCase | BufferCase | PrepareCase | CommandCase | LatentCase
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from bench_config import (
     SETTINGS,
     CaseConfig,
     CommandCase,
+    LatentCase,
     SolverCase,
     choose_cases,
     load_settings,
@@ -96,9 +97,9 @@ def measure_case(name: str, case: CaseConfig, machine: Machine, args: argparse.N
     values |= {f"{side}_seconds": value for side, value in seconds.items()}
     if len(workloads) == 2:
         values["ratio"] = seconds["reference"] / seconds["fast"]
-    if not isinstance(case, SolverCase):
+    if not isinstance(case, (SolverCase, LatentCase)):
         values["precision"] = None
-    else:
+    if isinstance(case, SolverCase):
         fast = workloads["fast"]
         assert isinstance(fast, SolverWorkload)
         values["compile"] = fast.solver.compiled

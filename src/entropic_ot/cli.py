@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from entropic_ot.errors import EntropicOTError
+from entropic_ot.metrics.registry import PUBLISHED_WEIGHTS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,10 +38,15 @@ def _parser() -> argparse.ArgumentParser:
         p.add_argument("--scale", help="smoke, laptop or paper; default: the one in params.yaml")
 
     params(command("configure", "resolve params.yaml into one JSON file per run"))
-    p = command("fetch", "get raw data: present, mirror folder (EOT_MIRROR), public sources")
-    p.add_argument("dataset", choices=["mnist", "msci"])
+    p = command(
+        "fetch", "get raw data or weights: present, mirror folder (EOT_MIRROR), public sources"
+    )
+    p.add_argument(
+        "dataset",
+        choices=["mnist", "msci", "cifar10", "orl", "celeba", "afhq", *PUBLISHED_WEIGHTS],
+    )
     p.add_argument("--dim", type=int, choices=[50, 100], default=50, help="of msci")
-    path(p, "--out", "mnist: the pointer file to write; msci: the folder")
+    path(p, "--out", "mnist: the pointer file to write; else the folder (weights: data/weights)")
     p = command("convert", "write the generator of a StyleGAN2-ADA pickle as safetensors")
     path(p, "--pickle", "network pickle (.pkl); it is read as data, nothing in it is executed")
     path(p, "--out", "file to write (.safetensors)")
@@ -54,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--config", "results/<scale>/config/<case>/<run>.json")
     path(p, "--out", "folder of the finished run")
     path(p, "--work", "folder of its checkpoints while it trains; resumed from")
+    p = command("train-generator", "train one StyleGAN2 generator, or go on training it")
+    path(p, "--config", "results/<scale>/config/generators/<name>.json")
+    path(p, "--out", "folder to write generator.safetensors, samples.png and the log to")
+    path(p, "--work", "folder of checkpoints and samples while it trains; resumed from")
+    p = command("encode", "encode images as points of a generator's latent space (w)")
+    path(p, "--config", "results/<scale>/config/generators/<name>.json")
+    path(p, "--generator", "generator.safetensors, trained or converted")
+    path(p, "--data", "folder of the prepared data set")
+    path(p, "--out", "file to write (.npz): w and the error of each image")
+    path(p, "--work", "folder of the encoder and of what is encoded so far; resumed from")
     p = command("sample", "sample a trained run")
     path(p, "--config", "the run's JSON file")
     path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
@@ -95,8 +111,12 @@ def _run(args: argparse.Namespace) -> None:
 
         if args.dataset == "mnist":
             fetch.fetch_mnist(args.out)
-        else:
+        elif args.dataset in PUBLISHED_WEIGHTS:
+            fetch.fetch_published_weights(args.out, args.dataset)
+        elif args.dataset == "msci":
             fetch.fetch_msci(args.out, args.dim)
+        else:
+            fetch.fetch_images(args.dataset, args.out)
     elif args.command == "convert":
         from entropic_ot.commands.convert import convert
 
@@ -113,6 +133,14 @@ def _run(args: argparse.Namespace) -> None:
         from entropic_ot.commands.train import train
 
         train(args.config, args.out, args.work)
+    elif args.command == "train-generator":
+        from entropic_ot.commands.train_generator import train_generator
+
+        train_generator(args.config, args.out, args.work)
+    elif args.command == "encode":
+        from entropic_ot.commands.encode import encode
+
+        encode(args.config, args.generator, args.data, args.out, args.work)
     elif args.command == "sample":
         from entropic_ot.commands.sample import sample
 

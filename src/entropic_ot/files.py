@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,5 +43,13 @@ def write_json(path: Path, data: Any) -> None:
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digests(path, ["sha256"])["sha256"]
+
+
+def file_digests(path: Path, algorithms: Iterable[str]) -> dict[str, str]:
+    """Algorithm -> hexadecimal digest of a file's contents, which are read once for each."""
+    digests = {}
+    for algorithm in algorithms:
+        with path.open("rb") as file:
+            digests[algorithm] = hashlib.file_digest(file, algorithm).hexdigest()
+    return digests

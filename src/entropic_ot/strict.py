@@ -141,7 +141,9 @@ def describe(hint: Any) -> str:
     """A type in the words of a user of params.yaml."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
-        return "one of " + ", ".join(repr(a) for a in args)
+        return "one of " + ", ".join(
+            str(a).lower() if isinstance(a, bool) else repr(a) for a in args
+        )
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(a) for a in args)
     if origin is tuple:

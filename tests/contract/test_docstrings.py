@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 
 from entropic_ot.experiments import config as experiment_config
+from entropic_ot.experiments import generator_config
 from entropic_ot.experiments.comparison import paper_values
 from entropic_ot.experiments.params import schema as params_schema
+from entropic_ot.generators import config as generators_config
 from entropic_ot.networks import config as network_config
 from entropic_ot.solvers import config as solver_config
 
 PACKAGE = Path(__file__).parents[2] / "src" / "entropic_ot"
 FILES = sorted(f for f in PACKAGE.rglob("*.py") if f.name != "__main__.py")
-CONFIG_MODULES = (experiment_config, params_schema, paper_values, network_config, solver_config)
+CONFIG_MODULES = (
+    *(experiment_config, params_schema, paper_values, network_config, solver_config),
+    *(generator_config, generators_config),
+)
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

@@ -29,6 +29,7 @@ RANKS = {
     "solvers": 4,
     "device": 5,
     "metrics": 5,
+    "generators": 5,
     "experiments": 6,
     "plotting": 7,
     "figure_data": 8,
@@ -105,6 +106,8 @@ def test_configuration_is_read_without_torch() -> None:
         "solvers.config",
         "experiments.comparison",
         "experiments.config",
+        "experiments.generator_config",
+        "generators.config",
         "experiments.params",
         "experiments.paths",
         "experiments.sources",
@@ -138,6 +141,7 @@ def test_commands_and_solvers_work_with_the_core_dependencies_alone() -> None:
         """
 import entropic_ot.commands.train, entropic_ot.commands.sample
 import entropic_ot.commands.classifier, entropic_ot.commands.evaluate, entropic_ot.commands.table
+import entropic_ot.commands.train_generator, entropic_ot.commands.encode
 import numpy as np, torch
 from entropic_ot import ENOT, EgNOT, EOTProblem, LightSB, fit, make_rng
 x = np.zeros((600, 2), dtype=np.float32)

@@ -10,7 +10,8 @@ import torch
 
 from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError
-from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, Value
+from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS
+from entropic_ot.experiments.evaluation import Evaluation, Value
 from entropic_ot.experiments.reference_plans import ReferencePlans, solve_reference_plans
 from entropic_ot.metrics.energy_distance import energy_distance, energy_distance_to_weighted
 from entropic_ot.problems.base import EOTProblem

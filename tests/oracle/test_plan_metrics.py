@@ -18,7 +18,8 @@ from entropic_ot.experiments.build import Benchmark, build_benchmark
 from entropic_ot.experiments.config import (
     EvaluationConfig,
 )
-from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation, Value
+from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS
+from entropic_ot.experiments.evaluation import Evaluation, Value
 from entropic_ot.experiments.moments import (
     EulerSteps,
     PathMoments,

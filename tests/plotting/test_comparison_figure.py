@@ -22,7 +22,7 @@ from entropic_ot.plotting import comparison as pictures
 REPOSITORY = Path(__file__).parents[2]
 ROW = MetricRow(
     experiment="gaussian", variant="d2", method="enot", epsilon=1.0, dim=2, seed=0,
-    metric="bw_uvp_plan", value=0.1, floor=0.02, floor_std=None, train_seconds=1.0,
+    metric="bw_uvp_plan", value=0.1, floor=0.02, floor_std=None, n=9, train_seconds=1.0,
     device="CPU", commit=None, dirty=False,
 )  # fmt: skip
 PAPER = PaperValue(
@@ -126,7 +126,7 @@ def test_the_notebook_writes_tables_and_figure(
     empty: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [] if empty else [dataclasses.asdict(row()), dataclasses.asdict(row(method="sinkhorn"))]
-    (tmp_path / "metrics.csv").write_text(as_csv([{**r, "scale": "smoke", "n": 9} for r in rows]))
+    (tmp_path / "metrics.csv").write_text(as_csv([{**r, "scale": "smoke"} for r in rows]))
     shown: list[object] = []
     monkeypatch.setattr("entropic_ot.plotting.DPI", 40)  # quick
     monkeypatch.setattr("IPython.display.display", shown.append)

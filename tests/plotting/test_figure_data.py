@@ -20,6 +20,7 @@ from entropic_ot.experiments.config import (
     ColouredMNISTProblem,
     ComputeConfig,
     EightGaussiansProblem,
+    LatentProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
@@ -31,14 +32,17 @@ from entropic_ot.experiments.tables import as_csv
 from entropic_ot.networks.config import NetworkConfig
 
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
-NOTEBOOK_IMPORTS = {"figure_data", "plotting", "mixture", "comparison"}
+NOTEBOOK_IMPORTS = {"encoding", "figure_data", "plotting", "mixture", "comparison"}
 FOUR_PARAMETERS = ["metrics", "out", "samples", "scale"]
-MORE_PARAMETERS = {"tables": ["paper_values", "tables"]}
+MORE_PARAMETERS = {"encoding": ["latents"], "tables": ["paper_values", "tables"]}
 RNG = np.random.default_rng(0)
 
 
 OWN_DATA = ArraysProblem(
     kind="arrays", source="a.npy", target="b.npy", image_size=None, test_share=0.1, split_seed=0
+)
+DIGITS = ColouredMNISTProblem(
+    kind="coloured_mnist", source_digit=2, target_digit=3, image_size=8, hue_seed=0
 )
 PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
     "toy_8gaussians": (
@@ -57,18 +61,22 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
         MIXTURE,
         (3,),
     ),
-    "cmnist_2to3": (
-        "8px",
-        ColouredMNISTProblem(
-            kind="coloured_mnist", source_digit=2, target_digit=3, image_size=8, hue_seed=0
-        ),
+    "cmnist_2to3": ("8px", DIGITS, (3, 8, 8)),
+    "cmnist_latent": (
+        "encoded",
+        LatentProblem(kind="latent", images=DIGITS, generator="threes", space="encoded"),
         (3, 8, 8),
     ),
     "msci": ("d50-2to4", MSCIProblem(kind="msci", dim=50, setting="2to4"), (50,)),
     "my_points": (None, OWN_DATA, (5,)),
     "my_images": (None, OWN_DATA, (1, 8, 8)),
 }
-NOTEBOOK_OF = {"my_points": "own_data", "my_images": "own_data"}
+NOTEBOOK_OF = {
+    "my_points": "own_data",
+    "my_images": "own_data",
+    "cmnist_2to3": "image_plans",
+    "cmnist_latent": "image_plans",
+}
 RUNS = (("enot", 0.0, 0), ("enot", 1.0, 1), ("enot", 1.0, 0), ("egnot", 1.0, 0))
 METRICS = (
     "cbw_uvp",
@@ -137,6 +145,8 @@ def write_results(experiment: str) -> tuple[list[str], Path]:
             "conditional_y": (3, 4, *shape),
             "path": (5, 6, *shape),
         }
+        if experiment == "cmnist_latent":
+            arrays["generated"] = (20, *shape)
         if experiment == "mixture":
             arrays |= {
                 "conditional_mode_means": (3, 5, *shape),
@@ -278,9 +288,11 @@ def test_results_are_what_one_figure_needs(tmp_path: Path, monkeypatch: pytest.M
     assert bars["egnot", "EgNOT"] == (1.0, 0.0)
     assert results.last_value("bw_uvp_plan", case) == 1.0
     assert results.last_value("fid", case) is None
-    note = results.digits_note(case, "egnot", 1.0)
-    assert note == "called “3”: 1 % (real 3s: 0 %),  hue error 1°"
-    assert results.digits_note(case, "sinkhorn", 1.0) == ""
+    formats = {"share_three": "called “3”: {:.0f} %", "fid": "FID {:.1f}"}
+    formats["hue_error"] = "hue {:.0f}°"
+    note = results.note(case, "egnot", 1.0, formats)
+    assert note == "called “3”: 1 % (0),  hue 1°"
+    assert results.note(case, "sinkhorn", 1.0, formats) == ""
 
 
 def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:

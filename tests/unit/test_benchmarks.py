@@ -16,7 +16,9 @@ import torch
 
 import bench_table
 import cases
+import latent
 import measure
+import reference.stylegan2
 import run as bench
 import scaling
 import time_to_quality
@@ -24,6 +26,7 @@ from bench_config import (
     SETTINGS,
     BufferCase,
     CommandCase,
+    LatentCase,
     PrepareCase,
     SolverCase,
     load_settings,
@@ -155,6 +158,41 @@ def test_a_dropped_half_in_the_energy_is_seen(name: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(ReferenceENOT, "simulate", simulate)
     assert compared(tiny(name), "float32", monkeypatch)[0] > 0.1
+
+
+def latent_gradients(precision: Any) -> dict[str, dict[str, torch.Tensor]]:
+    """Of both sides, of images of 32x32."""
+    case = load_settings().cases["latent_gradient_512"]
+    assert isinstance(case, LatentCase)
+    case = dataclasses.replace(
+        case, image_size=32, channel_base=256, channel_max=16, latent_dim=16, batch_size=3
+    )
+    return {
+        side: latent.LatentWorkload(
+            case, fast=side == "fast", device=CPU, precision=precision
+        ).first()
+        for side in cases.SIDES
+    }
+
+
+def test_the_generator_with_weights_of_each_sample_is_that_of_the_project() -> None:
+    """float32: some hundred roundings of 6e-8; bfloat16: 2^-9 in each of 20 layers, twice."""
+    worst, cosine = measure.agreement(*latent_gradients("float32").values())
+    assert worst < 2e-5 and cosine > 1 - 1e-9
+    worst, cosine = measure.agreement(*latent_gradients("bfloat16").values())
+    assert 1e-4 < worst < 0.1 and cosine > 0.99
+
+
+@pytest.mark.parametrize("wrong", ["clamped", "leaky", "blurred"])
+def test_a_wrong_part_of_the_generator_is_seen(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = getattr(reference.stylegan2, wrong)
+    if wrong == "clamped":
+        monkeypatch.setattr(reference.stylegan2, wrong, lambda x, config: right(x, config) + 0.1)
+    else:
+        monkeypatch.setattr(
+            reference.stylegan2, wrong, lambda *args, **kwargs: 1.1 * right(*args, **kwargs)
+        )
+    assert measure.agreement(*latent_gradients("float32").values())[0] > 0.02
 
 
 def test_what_is_wasted_does_not_change_the_result() -> None:

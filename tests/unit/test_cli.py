@@ -25,6 +25,7 @@ from entropic_ot.files import file_sha256
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     *("configure", "fetch", "convert", "prepare", "classifier", "train"),
+    *("train-generator", "encode"),
     *("sample", "reference", "evaluate", "table", "summary", "schema"),
 ]
 CONFIG = Path("results/smoke/config")
@@ -53,7 +54,7 @@ def test_the_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])
     assert stopped.value.code == 0
-    listed = re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, flags=re.MULTILINE)
+    listed = re.findall(r"^    ([\w-]+)(?: |$)", capsys.readouterr().out, flags=re.MULTILINE)
     assert listed == COMMANDS
 
 

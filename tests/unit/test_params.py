@@ -208,7 +208,10 @@ def test_an_experiment_without_its_data_is_named_and_left_out(
     monkeypatch.delenv("EOT_MIRROR", raising=False)
     params = resolved(original, tmp_path)
     assert not [case for case in params.cases if case.startswith("msci")]
-    assert params.left_out[0].startswith("msci-d50-2to4: left out: the single-cell files")
+    first = (
+        "msci-d50-2to4: left out: data/raw/msci/full_cite_pcas_50_day_2.npy and 3 more are neither"
+    )
+    assert params.left_out[0].startswith(first)
     assert "msci" not in params.figures
 
 
@@ -780,8 +783,14 @@ def test_a_mixture_has_no_plan_at_epsilon_zero(
 
 
 def test_the_archive_of_a_mixture_is_what_its_runs_depend_on(
-    original: dict[str, Any], data: dict[str, Any], tmp_path: Path
+    original: dict[str, Any],
+    data: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my").mkdir()
+    Path("my/parameters.zip").touch()
     mixture = copy.deepcopy(original["experiments"]["mixture"]) | {"enabled": True}
     data["experiments"]["mixture"] = mixture
     assert not [

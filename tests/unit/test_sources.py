@@ -136,7 +136,7 @@ def test_it_needs_no_torch() -> None:
 
 def lists_of(notebook: Path) -> set[str]:
     """The sources that the rule of a notebook's figure depends on."""
-    lists = write_sources.of_figure(notebook.stem)
+    lists = write_sources.of_notebook(notebook.stem)
     if notebook.stem == "tables":  # the rule `comparison`
         lists.append(write_sources.list_path("comparison"))
     modules = [write_sources.MODULES[path.stem] for path in lists]

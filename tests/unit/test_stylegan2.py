@@ -128,6 +128,27 @@ def test_the_layout_is_channels_last_and_bfloat16_is_near() -> None:
     assert 0 < float((image - exact).std() / exact.std()) < 0.03
 
 
+def test_under_autocast_the_mapping_and_its_gradient_are_those_of_float32() -> None:
+    net, z = generator(64, mapping_layers=8), latents().requires_grad_()
+    x = torch.rand(4, 3, 64, 64, generator=make_rng(1))
+
+    def gradients() -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the cost, and of the squared length of that gradient."""
+        (first,) = torch.autograd.grad((x - net(z)).square().sum() / 2, z, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), z)
+        return first.detach(), second
+
+    exact, w = gradients(), net.mapping(z)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(net.mapping(z), w)
+        found = gradients()
+    # 2^-9 a rounding, some twenty of them; the second derivative is a sum with cancellation.
+    for got, expected, bound in zip(found, exact, (0.04, 0.15), strict=True):
+        assert 0 < float((got - expected).norm() / expected.norm()) < bound
+    again = gradients()
+    assert all(torch.equal(a, b) for a, b in zip(again, exact, strict=True))
+
+
 def test_the_clamp_bounds_the_activations() -> None:
     loose, tight = generator(), generator(clamp=0.5)
     assert float(loose(latents()).detach().abs().max()) > 2

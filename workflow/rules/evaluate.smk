@@ -54,6 +54,34 @@ rule reference:
         "(entropic-ot reference --config {input.config} --out {output}) 2>&1 | tee {log}"
 
 
+rule fetch_weights:
+    # No sources among the inputs: files that are checked by their sha256 do not become stale.
+    # update(): what is there already, perhaps put there by hand, is not deleted first.
+    output:
+        update(paths.WEIGHTS / "{file}"),
+    log:
+        "data/logs/fetch_weights-{file}.log",
+    benchmark:
+        "data/benchmarks/fetch_weights-{file}.tsv"
+    wildcard_constraints:
+        file="|".join(file.name for file in PUBLISHED.values()),
+    retries: 2
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=1000,
+        runtime=60,
+    params:
+        name=lambda w: weights_name(w.file),
+        out=subpath(output[0], parent=True),
+    message:
+        "fetching the weights {params.name}"
+    shell:
+        "(entropic-ot fetch {params.name} --out {params.out}) 2>&1 | tee {log}"
+
+
 rule evaluate:
     input:
         sources=sources("evaluate"),
@@ -66,6 +94,7 @@ rule evaluate:
         classifier=lambda w: (
             rules.classifier.output.model if run_of(w).needs_classifier else []
         ),
+        weights=lambda w: run_of(w).weights,
         reference=reference_of,
     output:
         LAYOUT.metrics("{case}", "{run}"),

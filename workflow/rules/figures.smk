@@ -3,7 +3,7 @@
 
 rule figure:
     input:
-        sources=lambda w: write_sources.of_figure(w.figure),
+        sources=lambda w: write_sources.of_notebook(PARAMS.notebook_of(w.figure)),
         script="workflow/scripts/run_notebook.py",
         notebook=lambda w: f"workflow/notebooks/{PARAMS.notebook_of(w.figure)}.py",
         metrics=rules.table.output.csv,

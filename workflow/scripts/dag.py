@@ -21,7 +21,10 @@ HEADER = (
     "# Made from the Snakefile and params.yaml by workflow/scripts/snake2dvc.py: do not edit.\n"
 )
 # Rules whose outputs are checked against known hashes: never deleted before the stage runs.
-PERSISTENT_RULES = ("fetch_mnist", "fetch_msci")
+PERSISTENT_RULES = (
+    *("fetch_mnist", "fetch_msci", "fetch_weights"),
+    *("fetch_cifar10", "fetch_orl", "fetch_celeba", "fetch_afhq"),
+)
 
 
 @contextmanager

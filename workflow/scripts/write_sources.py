@@ -17,20 +17,22 @@ FOLDER = Path("results/sources")
 # fetch is not among them: a file that is known by its hash does not become stale.
 COMMANDS = (
     *("configure", "prepare", "classifier", "train"),
+    *("train_generator", "convert", "encode"),
     *("sample", "reference", "evaluate", "table"),
 )
 MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "plotting": "entropic_ot.figure_data",
     "comparison": "entropic_ot.plotting.comparison",
     "mixture": "entropic_ot.plotting.mixture",
+    "encoding": "entropic_ot.plotting.encoding",
 }
-OF_FIGURES = {"mixture": "mixture"}
-"""Figure -> the list of what its notebook imports besides what all of them do."""
+OF_NOTEBOOKS = {"mixture": "mixture", "encoding": "encoding"}
+"""Notebook -> the list of what it imports besides what all of them do."""
 
 
-def of_figure(figure: str) -> list[Path]:
-    """The lists of the sources that one figure's notebook needs."""
-    names = ["plotting", *([OF_FIGURES[figure]] if figure in OF_FIGURES else [])]
+def of_notebook(notebook: str) -> list[Path]:
+    """The lists of the sources that a notebook needs."""
+    names = ["plotting", *([OF_NOTEBOOKS[notebook]] if notebook in OF_NOTEBOOKS else [])]
     return [list_path(name) for name in names]
 
 

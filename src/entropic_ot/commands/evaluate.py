@@ -9,14 +9,23 @@ from typing import Any
 from entropic_ot.commands.classifier import load_trained_classifier
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.build import build_benchmark
-from entropic_ot.experiments.config import ColouredMNISTProblem, load_evaluation, load_run
-from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS, Evaluation
-from entropic_ot.experiments.paths import Layout
+from entropic_ot.experiments.config import image_problem, load_evaluation, load_run
+from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS
+from entropic_ot.experiments.evaluation import Evaluation
+from entropic_ot.experiments.paths import REAL_SIDE, WEIGHTS, Layout
 from entropic_ot.experiments.reference_plans import load_reference_plans
 from entropic_ot.experiments.statistics import floor_text
 from entropic_ot.experiments.store import PROVENANCE, load_arrays
 from entropic_ot.files import write_json
-from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE
+from entropic_ot.metrics.features import (
+    FeatureExtractor,
+    effnet_features,
+    inception_features,
+    lenet_features,
+)
+from entropic_ot.metrics.perceptual import lpips_network
+from entropic_ot.metrics.registry import METRICS, needs_of
+from entropic_ot.networks.classifier import DigitClassifier
 
 
 def _provenance(path: Path) -> dict[str, Any]:
@@ -27,6 +36,20 @@ def _provenance(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read ({error}), expected the record that `entropic-ot train` "
             "writes. Delete it and run the rule `train` again; it goes on from its checkpoint."
         ) from None
+
+
+def _extractors(
+    needs: frozenset[str], classifier: DigitClassifier | None
+) -> dict[str, FeatureExtractor]:
+    """Those of the features in `needs`, by name."""
+    extractors = {}
+    if classifier is not None:
+        extractors["lenet"] = lenet_features(classifier)
+    if "effnet" in needs:
+        extractors["effnet"] = effnet_features(WEIGHTS)
+    if "inception" in needs:
+        extractors["inception"] = inception_features(WEIGHTS)
+    return extractors
 
 
 def evaluate(
@@ -43,23 +66,26 @@ def evaluate(
     """
     config, settings = load_run(config_path), load_evaluation(evaluation_path)
     record = _provenance(run / PROVENANCE)
-    benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
-    needs_classifier = bool(set(settings.metrics) & NEEDS_CLASSIFIER)
-    problem = config.problem
+    problem = image_problem(config.problem)
+    needs = needs_of(settings.metrics)
+    classifier = None
+    if "lenet" in needs:
+        classifier = load_trained_classifier(Layout(config.scale).classifier)
     evaluation = Evaluation(
         samples=load_arrays(samples, command="sample"),
-        benchmark=benchmark,
+        benchmark=build_benchmark(problem, epsilon=config.epsilon),
         epsilon=config.epsilon,
         settings=settings,
-        target_digit=problem.target_digit if isinstance(problem, ColouredMNISTProblem) else None,
-        classifier=load_trained_classifier(Layout(config.scale).classifier)
-        if needs_classifier
-        else None,
+        target_digit=getattr(problem, "target_digit", None),
+        classifier=classifier,
         reference=None if reference is None else load_reference_plans(reference),
+        extractors=_extractors(needs, classifier),
+        lpips=lpips_network(WEIGHTS) if "lpips" in needs else None,
+        real_side=REAL_SIDE,
     )
     rows = []
     for name in settings.metrics:
-        if name in NEEDS_REFERENCE and reference is None:
+        if "reference" in METRICS[name].needs and reference is None:
             if config.epsilon > 0:
                 raise ConfigError(
                     f"--reference: found none, expected the plans that {name} compares with; "

@@ -7,10 +7,17 @@ from pathlib import Path
 
 from entropic_ot.data.arrays import prepare_arrays
 from entropic_ot.data.coloured_mnist import prepare_coloured_mnist
+from entropic_ot.data.image_sides import prepare_faces, prepare_image_classes
 from entropic_ot.data.mnist import fetch_mnist, fetch_mnist_5k
 from entropic_ot.errors import DataError
-from entropic_ot.experiments.config import ArraysProblem, ColouredMNISTProblem, load_problem
-from entropic_ot.experiments.paths import MNIST_SOURCE
+from entropic_ot.experiments.config import (
+    ArraysProblem,
+    ColouredMNISTProblem,
+    FacesProblem,
+    ImageClassesProblem,
+    load_problem,
+)
+from entropic_ot.experiments.paths import AFHQ, CIFAR10, MNIST_SOURCE, raw_files
 
 
 def mnist_folder(pointer: Path = MNIST_SOURCE) -> Path:
@@ -53,7 +60,29 @@ def prepare(config: Path, out: Path) -> None:
             test_share=problem.test_share,
             seed=problem.split_seed,
         )
+    elif isinstance(problem, FacesProblem):
+        prepare_faces(
+            raw_files(problem)[0],
+            out,
+            dataset=problem.dataset,
+            image_size=problem.image_size,
+            low_size=problem.low_size,
+            test_share=problem.test_share,
+            seed=problem.split_seed,
+            skip_bad_files=problem.skip_bad_files,
+        )
+    elif isinstance(problem, ImageClassesProblem):
+        prepare_image_classes(
+            AFHQ if problem.dataset == "afhq" else CIFAR10,
+            out,
+            dataset=problem.dataset,
+            source_class=problem.source_class,
+            target_class=problem.target_class,
+            image_size=problem.image_size,
+            skip_bad_files=problem.skip_bad_files,
+        )
     else:
         raise DataError(f"{config}: found a {problem.kind} problem, which needs no preparation")
     meta = json.loads((out / "meta.json").read_text())
-    print(f"{out}: " + ", ".join(f"{k} {v}" for k, v in meta["counts"].items()))
+    skipped = f"; left out as unreadable: {len(meta['skipped'])}" if meta.get("skipped") else ""
+    print(f"{out}: " + ", ".join(f"{k} {v}" for k, v in meta["counts"].items()) + skipped)

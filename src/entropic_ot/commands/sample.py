@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from entropic_ot.device import choose_device
-from entropic_ot.experiments.build import build_benchmark, build_solver
+from entropic_ot.experiments.build import build_run
 from entropic_ot.experiments.config import load_evaluation, load_run
 from entropic_ot.experiments.sample import draw_samples
 from entropic_ot.experiments.store import MODEL, load_tree
@@ -18,8 +18,7 @@ def sample(config_path: Path, evaluation_path: Path, run: Path, out: Path) -> No
     """Load the averaged weights of `run` and write the arrays of `draw_samples`."""
     config, evaluation = load_run(config_path), load_evaluation(evaluation_path)
     device = choose_device(config.compute.device)
-    benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
-    solver = build_solver(config, benchmark.source.shape, device=device)
+    benchmark, solver = build_run(config, device=device)
     model, _ = load_tree(run / MODEL, device=device)
     solver.load_state_dict({"model": model})
     arrays = draw_samples(

@@ -33,6 +33,7 @@ def params_schema() -> dict[str, Any]:
         "evaluation": _partial(properties["evaluation"]),
         "classifier": _partial(properties["classifier"]),
         "reference": _partial(properties["reference"]),
+        "generators": _partial(properties["generators"]),
         "presets": _partial(properties["presets"]),
         "experiments": _partial(properties["experiments"]),
         "figures": json_schema(dict[str, FigureParams], partial=True),

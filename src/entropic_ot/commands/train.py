@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from entropic_ot.device import choose_device, describe_device
-from entropic_ot.experiments.build import build_benchmark, build_solver
+from entropic_ot.experiments.build import build_run
 from entropic_ot.experiments.config import load_run
 from entropic_ot.experiments.fit import fit
-from entropic_ot.experiments.paths import data_files
+from entropic_ot.experiments.paths import Layout
 from entropic_ot.experiments.provenance import fingerprint, provenance
 from entropic_ot.experiments.store import PROVENANCE, RunStore
 from entropic_ot.files import write_json
@@ -23,9 +23,9 @@ def train(config_path: Path, out: Path, work: Path) -> None:
     """
     config = load_run(config_path)
     device = choose_device(config.compute.device)
-    files = data_files(config.problem)
-    problem = build_benchmark(config.problem, epsilon=config.epsilon).eot(config.epsilon)
-    solver = build_solver(config, problem.source.shape, device=device)
+    files = Layout(config.scale).data_files(config.problem)
+    benchmark, solver = build_run(config, device=device)
+    problem = benchmark.eot(config.epsilon)
     device, precision = solver.device, solver.precision  # Sinkhorn and LightSB have their own
     label = f"train {config.case} {config.name}"
     print(f"{label}: {describe_device(device)}, {precision}", file=sys.stderr, flush=True)

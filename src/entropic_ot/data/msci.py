@@ -23,6 +23,7 @@ MsciDim = Literal[50, 100]
 MsciSetting = Literal["2to4", "3to7"]
 
 DAYS = (2, 3, 4, 7)
+WHERE = "https://github.com/ngushchin/LightSB (folder data)"
 # setting -> (source day, target day, evaluation day)
 _SETTING_DAYS: dict[str, tuple[int, int, int]] = {"2to4": (2, 4, 3), "3to7": (3, 7, 4)}
 _NPY_HEADER_BYTES = 128

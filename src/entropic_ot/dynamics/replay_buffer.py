@@ -13,8 +13,16 @@ class ReplayBuffer:
     x is kept with y because pi(y | x) differs from x to x: a restarted chain goes on for its own x.
     """
 
-    def __init__(self, size: int, shape: tuple[int, ...], *, device: torch.device) -> None:
-        self.x = torch.zeros(size, *shape, device=device)
+    def __init__(
+        self,
+        size: int,
+        shape: tuple[int, ...],
+        *,
+        device: torch.device,
+        source_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """`shape` of y; `source_shape` of x, where it is another."""
+        self.x = torch.zeros(size, *(source_shape or shape), device=device)
         self.y = torch.zeros(size, *shape, device=device)
         self.filled = 0
 

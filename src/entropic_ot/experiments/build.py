@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from entropic_ot.costs import Cost, DecodedHalfSquaredEuclidean, HalfSquaredEuclidean
 from entropic_ot.data.arrays import load_prepared
 from entropic_ot.data.msci import MsciData, load_msci
 from entropic_ot.device import choose_compile, choose_precision, make_rng
 from entropic_ot.experiments.config import (
-    ArraysProblem,
-    ColouredMNISTProblem,
     EightGaussiansProblem,
     GaussianProblem,
+    LatentProblem,
     MixtureProblem,
     MSCIProblem,
     ProblemConfig,
     RunConfig,
     SwissRollProblem,
 )
-from entropic_ot.experiments.paths import PREPARED, RAW, dataset_name
+from entropic_ot.experiments.paths import PREPARED, RAW, Layout, dataset_name
+from entropic_ot.experiments.store import load_arrays
+from entropic_ot.generators.encoding import LatentMoments, encoder_of
+from entropic_ot.generators.latent_space import (
+    Decode,
+    MappedNormal,
+    decode_w,
+    decode_z,
+    in_batches,
+)
+from entropic_ot.networks.convert_stylegan2 import load_generator
 from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
 from entropic_ot.problems.mixture import (
@@ -35,10 +46,26 @@ from entropic_ot.problems.mixture import (
 from entropic_ot.problems.toy import EightGaussians, StandardNormal, SwissRoll
 from entropic_ot.solvers.base import Solver
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig
-from entropic_ot.solvers.egnot import EgNOT
+from entropic_ot.solvers.egnot import EgNOT, Start
 from entropic_ot.solvers.enot import ENOT
 from entropic_ot.solvers.lightsb import LightSB
 from entropic_ot.solvers.sinkhorn import Sinkhorn
+
+
+@dataclass(frozen=True)
+class LatentSide:
+    """What a latent problem has besides the points that its solver sees."""
+
+    decode: Decode
+    """Points of the latent space -> images."""
+    source_images: Distribution
+    """Row i: the image behind row i of the test source."""
+    target_images: Distribution
+    """Test images of the target."""
+    cost: Cost
+    """Between a source point and a latent."""
+    start: Start | None
+    """Where EgNOT's chains start; None: at a draw of N(0, I)."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +80,27 @@ class Benchmark:
     """The closed form, where there is one."""
     msci: MsciData | None = None
     """The single-cell populations with the held-out day."""
+    latent: LatentSide | None = None
+    """The images behind a latent problem."""
 
     def eot(self, epsilon: float) -> EOTProblem:
         """The problem that a solver is given."""
-        return EOTProblem(self.source, self.target, epsilon)
+        cost = HalfSquaredEuclidean() if self.latent is None else self.latent.cost
+        return EOTProblem(self.source, self.target, epsilon, cost)
+
+
+def build_run(config: RunConfig, *, device: torch.device) -> tuple[Benchmark, Solver]:
+    """The problem of a run and its solver; reads the files of `Layout.data_files`."""
+    if isinstance(config.problem, LatentProblem):
+        benchmark = _latent(config, config.problem, device=device)
+    else:
+        benchmark = build_benchmark(config.problem, epsilon=config.epsilon)
+    shape = benchmark.target.shape
+    return benchmark, build_solver(config, shape, device=device, benchmark=benchmark)
 
 
 def build_benchmark(problem: ProblemConfig, *, epsilon: float) -> Benchmark:
-    """The distributions of a problem; reads prepared data where the problem has some."""
+    """The distributions of a problem, not a latent one; reads prepared data where it has some."""
     if isinstance(problem, EightGaussiansProblem):
         return _same(StandardNormal((2,)), EightGaussians(radius=problem.radius, std=problem.std))
     if isinstance(problem, SwissRollProblem):
@@ -76,9 +116,8 @@ def build_benchmark(problem: ProblemConfig, *, epsilon: float) -> Benchmark:
         cells = load_msci(RAW / "msci", problem.dim, problem.setting)
         source, target = ArrayDistribution(cells.source), ArrayDistribution(cells.target)
         return Benchmark(source, target, source, target, msci=cells)
-    assert isinstance(problem, (ColouredMNISTProblem, ArraysProblem))
     name = dataset_name(problem)
-    assert name is not None
+    assert name is not None, "every other problem has prepared data"
     return _prepared(PREPARED / name)
 
 
@@ -119,8 +158,54 @@ def _prepared(folder: Path) -> Benchmark:
     )
 
 
-def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.device) -> Solver:
-    """The solver of a run, with weights drawn from the run's seed."""
+def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) -> Benchmark:
+    images = build_benchmark(problem.images, epsilon=config.epsilon)
+    layout, dataset = Layout(config.scale), dataset_name(problem)
+    assert dataset is not None
+    generator = load_generator(layout.generator(problem.generator), device=device)
+    generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    precision = choose_precision(config.compute.precision, device)
+
+    def with_images(
+        decode: Decode, cost: Cost, source: Distribution, target: Distribution,
+        test_source: Distribution, start: Start | None = None,
+    ) -> Benchmark:  # fmt: skip
+        side = LatentSide(decode, images.test_source, images.test_target, cost, start)
+        return Benchmark(source, target, test_source, target, latent=side)
+
+    if problem.space == "z":
+        decode, target = decode_z(generator, precision=precision), generator.config.z_dim
+        cost = DecodedHalfSquaredEuclidean(decode)
+        normal = StandardNormal((target,))
+        return with_images(decode, cost, images.source, normal, images.test_source)
+    encoded = load_arrays(layout.latents(problem.generator, dataset), command="encode")
+    mean, root = (torch.from_numpy(encoded[name]).to(device) for name in ("w_mean", "w_root"))
+    moments = LatentMoments(mean, root)
+    decode = decode_w(generator, moments.w_of, precision=precision)
+    own = MappedNormal(generator, moments.u_of)
+    if problem.space == "w":
+        start = partial(in_batches, encoder_of(encoded, generator))
+        cost = DecodedHalfSquaredEuclidean(decode)
+        return with_images(decode, cost, images.source, own, images.test_source, start)
+    train, test = (
+        ArrayDistribution(moments.u_of(w.to(device)).cpu().numpy())
+        for w in (torch.from_numpy(encoded[f"source_{part}_w"]) for part in ("train", "test"))
+    )
+    return with_images(decode, HalfSquaredEuclidean(), train, own, test)
+
+
+def build_solver(
+    config: RunConfig,
+    shape: tuple[int, ...],
+    *,
+    device: torch.device,
+    benchmark: Benchmark | None = None,
+) -> Solver:
+    """The solver of a run on target points of `shape`, with weights drawn from the run's seed.
+
+    `benchmark`: where its cost is another than 1/2 |x - y|^2.
+    """
+    latent = None if benchmark is None else benchmark.latent
     precision = choose_precision(config.compute.precision, device)
     compiled = choose_compile(config.compute.compile, device)
     settings = config.solver
@@ -139,6 +224,9 @@ def build_solver(config: RunConfig, shape: tuple[int, ...], *, device: torch.dev
             shape,
             settings,
             epsilon=config.epsilon,
+            cost=None if latent is None else latent.cost,
+            source_shape=None if benchmark is None else benchmark.source.shape,
+            start=None if latent is None else latent.start,
             precision=precision,
             compiled=compiled,
             device=device,

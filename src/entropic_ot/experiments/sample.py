@@ -10,7 +10,7 @@ import torch
 from entropic_ot.device import make_rng
 from entropic_ot.dynamics.euler_maruyama import noise_scales, time_grid
 from entropic_ot.errors import ConfigError
-from entropic_ot.experiments.build import Benchmark, as_array
+from entropic_ot.experiments.build import Benchmark, LatentSide, as_array
 from entropic_ot.experiments.config import EvaluationConfig
 from entropic_ot.experiments.moments import (
     EulerSteps,
@@ -20,6 +20,7 @@ from entropic_ot.experiments.moments import (
     conditional_moments,
     interior_times,
 )
+from entropic_ot.generators.latent_space import in_batches
 from entropic_ot.problems.base import Distribution, FiniteDistribution
 from entropic_ot.problems.mixture import MixturePlan
 from entropic_ot.progress import Progress
@@ -73,10 +74,13 @@ def draw_samples(
     of the process that drew y (ENOT), or of bridges between x and y.
     With `num_conditional_moments`: conditional_mean [m', D] and conditional_covariance [m', D, D]
     of y given each row of conditional_moment_x [m', D].
+    For a latent problem x, y, target, path and the conditional arrays are images (path in the space
+    w only), `latent_y` [n, dim] are the sampled latents behind y, and `generated` [n, *dim] images
+    of the generator for draws of the target.
     For a mixture: the exact plan's component means conditional_mode_means [m, K, D] and weights
     conditional_mode_weights [m, K] given each row of conditional_x.
     """
-    if len(benchmark.test_source.shape) != 1:
+    if len(benchmark.test_source.shape) != 1 or benchmark.latent is not None:
         for key in ("num_conditional_moments", "num_path_times"):
             if getattr(config, key):
                 raise ConfigError(
@@ -94,18 +98,22 @@ def draw_samples(
     many = sample_all(
         solver.sample, repeated, rng=rng, batch_size=config.batch_size, label=f"{label} conditional"
     )
-    path = _path(solver, x[: config.num_paths], y[: config.num_paths], rng=rng, epsilon=epsilon)
     arrays = {
         "x": x,
         "y": y,
         "target": target,
         "conditional_x": few,
-        "conditional_y": many.reshape(len(few), config.num_per_source, *x.shape[1:]),
-        "path": path,
+        "conditional_y": many.reshape(len(few), config.num_per_source, *y.shape[1:]),
     }
+    if x.shape == y.shape:
+        few_x, few_y = x[: config.num_paths], y[: config.num_paths]
+        arrays["path"] = _path(solver, few_x, few_y, rng=rng, epsilon=epsilon)
+    if benchmark.latent is not None:
+        arrays = _decoded(arrays, benchmark, benchmark.latent, rng=rng)
     out = {name: as_array(points) for name, points in arrays.items()}
-    if x.dim() == 4:  # images: 16 bits are enough for figures and metrics, and half the space
-        out = {name: array.astype(np.float16) for name, array in out.items()}
+    if arrays["y"].dim() == 4:  # images: 16 bits are enough for figures and metrics
+        images = {name: array for name, array in out.items() if name != "latent_y"}
+        out |= {name: array.astype(np.float16) for name, array in images.items()}
     times = solver.times if isinstance(solver, ENOT) else time_grid(NUM_BRIDGE_STEPS)
     out["path_t"] = np.array(times, dtype=np.float32)
     if config.num_path_times:
@@ -120,6 +128,33 @@ def draw_samples(
         out["conditional_mode_weights"] = as_array(benchmark.plan.conditional_weights(few))
     if config.num_conditional_moments:
         out |= _conditional_moments(solver, benchmark, config, label=label)
+    return out
+
+
+def _decoded(
+    arrays: dict[str, Points], benchmark: Benchmark, latent: LatentSide, *, rng: torch.Generator
+) -> dict[str, Points]:
+    """The images behind the points of a latent problem."""
+    n, few = len(arrays["x"]), len(arrays["conditional_x"])
+    rows = torch.arange(n, device=rng.device)
+
+    def images(points: Points, num_leading: int) -> Points:
+        flat = in_batches(latent.decode, points.flatten(0, num_leading - 1))
+        return flat.reshape(*points.shape[:num_leading], *flat.shape[1:])
+
+    source = latent.source_images
+    assert isinstance(source, FiniteDistribution)
+    out = {
+        "x": source.at(rows),
+        "y": images(arrays["y"], 1),
+        "latent_y": arrays["y"],
+        "target": test_points(latent.target_images, n, rng=rng),
+        "generated": images(benchmark.target.sample(n, rng=rng), 1),
+        "conditional_x": source.at(rows[:few]),
+        "conditional_y": images(arrays["conditional_y"], 2),
+    }
+    if "path" in arrays:
+        out["path"] = images(arrays["path"], 2)
     return out
 
 

@@ -74,6 +74,8 @@ class MetricRow:
     """What an exact sampler gets with as many points; None: not known."""
     floor_std: float | None
     """Its standard deviation over exact samplers; None: not known."""
+    n: int
+    """Points behind the value."""
     train_seconds: float
     device: str
     commit: str | None
@@ -113,6 +115,7 @@ def _metric_row(line: dict[str, str]) -> MetricRow:
         value=float(line["value"]),
         floor=float(line["floor"]) if line["floor"] else None,
         floor_std=float(line["floor_std"]) if line["floor_std"] else None,
+        n=int(line["n"]),
         train_seconds=float(line["train_seconds"]),
         device=line["device"],
         commit=line["commit"] or None,
@@ -132,8 +135,9 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
         inside = [row for row in rows if case_of(row) == case]
         metrics = list(dict.fromkeys(row["metric"] for row in inside))
         dim = inside[0]["dim"]
+        headings = [_heading(m, [r["n"] for r in inside if r["metric"] == m]) for m in metrics]
         lines = [f"### {case} (dimension {dim})", ""]
-        lines.append(f"| method | ε | seed | {' | '.join(map(_heading, metrics))} | train s |")
+        lines.append(f"| method | ε | seed | {' | '.join(headings)} | train s |")
         lines.append("|---|---|---|" + "---|" * (len(metrics) + 1))
         runs = dict.fromkeys((row["method"], row["epsilon"], row["seed"]) for row in inside)
         for run in runs:
@@ -147,15 +151,24 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
             lines.append(f"| {run[0]} | {run[1]:g} | {run[2]} | {cells} | {seconds:.1f} |")
         parts.append("\n".join(lines))
     note = (
-        "In parentheses: what an exact sampler, or real data, gets with as many points (± the "
-        "standard deviation over such samplers).\n"
+        "In parentheses: what an exact sampler, or as many real training images, gets with as many "
+        "points (± the standard deviation over such samplers). n: points behind a value whose bias "
+        "depends on their number.\n"
     )
     return "\n\n".join(parts) + "\n\n" + note
 
 
-def _heading(metric: str) -> str:
-    unit = METRICS[metric].unit
-    return f"{metric} [{unit}]" if unit else metric
+def _heading(metric: str, counts: list[int]) -> str:
+    definition = METRICS[metric]
+    parts = [definition.unit] if definition.unit else []
+    parts += [points_text(counts)] if definition.depends_on_n else []
+    return f"{metric} [{', '.join(parts)}]" if parts else metric
+
+
+def points_text(counts: Iterable[int]) -> str:
+    """ "n = 1000", or "n = 500 to 1000" where the values are of different numbers of points."""
+    found = sorted(set(counts))
+    return f"n = {found[0]}" + (f" to {found[-1]}" if len(found) > 1 else "")
 
 
 def _cell(row: dict[str, Any] | None) -> str:

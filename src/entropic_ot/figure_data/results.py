@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from entropic_ot.experiments.config import ProblemConfig
+from entropic_ot.experiments.config import LatentProblem, ProblemConfig
 from entropic_ot.figure_data.metrics import (
     Estimate,
     MetricRow,
@@ -25,6 +25,8 @@ from entropic_ot.figure_data.samples import (
     runs_of,
 )
 from entropic_ot.plotting import Cell, Point, method_style
+
+NOTES_A_LINE = 2
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ class Results:
                     heights[method, name] = (value.value, value.half_width)
         return heights
 
+    def has(self, metric: str) -> bool:
+        """Whether the table has this metric for one of the runs."""
+        return any(row.metric == metric and row.case in self.cases for row in self.rows)
+
     def last_value(self, metric: str, case: str) -> float | None:
         """Of the last method's largest ε: for a metric that is the same for all runs."""
         values = [value for value, _ in self.bars(metric, case).values()]
@@ -110,17 +116,34 @@ class Results:
         """Cells and the rows at which ε changes, for plotting.table."""
         return comparison_table(self.rows, list(metrics), self.runs, case=case)
 
-    def digits_note(self, case: str, method: str, epsilon: float) -> str:
-        """What metrics say of coloured digits: share of the target digit, and error of the hue."""
-        share = self.estimate("share_three", case, method, epsilon)
-        hue = self.estimate("hue_error", case, method, epsilon)
+    def note(self, case: str, method: str, epsilon: float, formats: Mapping[str, str]) -> str:
+        """What metrics say, those of `formats` (metric -> text with a place for its value) that
+        there are; the floor in parentheses, where there is one."""
         notes = []
-        if share:
-            real = "" if share.floor is None else f" (real 3s: {share.floor:.0f} %)"
-            notes.append(f"called “3”: {share.value:.0f} %{real}")
-        if hue:
-            notes.append(f"hue error {hue.value:.0f}°")
-        return ",  ".join(notes)
+        for metric, text in formats.items():
+            found = self.estimate(metric, case, method, epsilon)
+            if found:
+                number = text[text.index("{") : text.index("}") + 1]
+                floor = "" if found.floor is None else f" ({number.format(found.floor)})"
+                notes.append(text.format(found.value) + floor)
+        lines = [
+            notes[start : start + NOTES_A_LINE] for start in range(0, len(notes), NOTES_A_LINE)
+        ]
+        return "\n".join(",  ".join(line) for line in lines)
+
+    def shows(self, kind: str, case: str, method: str) -> bool:
+        """Whether samples of a case hold "trajectories" of a method, or images of a "generator".
+
+        The generator is that of the case, so it is shown for its first method only, once.
+        """
+        if kind == "trajectories":
+            return method == "enot"
+        first = self.cases_with_generator()[:1] == [case]
+        return first and method == self.of_case(case).methods[0]
+
+    def cases_with_generator(self) -> list[str]:
+        """Cases of latent problems."""
+        return [case for case in self.cases if isinstance(self.problem(case), LatentProblem)]
 
 
 def load_results(samples: Iterable[str | Path], metrics: str | Path, scale: str) -> Results:

@@ -17,8 +17,8 @@ from entropic_ot.plotting import METHODS
 class LazyArrays(Mapping[str, np.ndarray]):
     """The arrays of a samples file (entropic_ot.experiments.sample), each read when asked for."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
         self._read: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -17,6 +17,9 @@ from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import IMAGE_SIZE, EfficientNetLite0
 
 BATCH = 64
+SMALL_BATCH = 8
+"""Of networks that resize to 224 pixels or more: what fits the caches of a processor. There it and
+the channels-last layout make EfficientNet three times as fast as 64 images in the other layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,28 +27,39 @@ class FeatureExtractor:
     """A network that turns images into vectors.
 
     Attributes:
-        name: of the Frechet distance in these features: fd_lenet, fd_effnet, fid.
+        name: of the features: lenet, effnet, inception.
         sha256: of the weights.
         embed: bytes [batch, 3, h, w] -> features [batch, d].
+        batch_size: images that it is given at once.
     """
 
     name: str
     sha256: str
     embed: Callable[[torch.Tensor], torch.Tensor]
+    batch_size: int = BATCH
 
     @torch.no_grad()
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Images [n, 3, h, w] in [-1, 1], rounded to bytes -> features [n, d] in float32.
+        """Images [n, 3 or 1, h, w] in [-1, 1], rounded to bytes -> features [n, d] in float32.
 
         Raises:
             DataError: another shape, or a value that is no finite number.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or not len(images):
-            raise _bad_images(f"shape {images.shape}")
-        if not np.isfinite(images).all():
-            raise _bad_images("values that are no finite numbers")
-        parts = torch.from_numpy(images).float().split(BATCH)
+        parts = as_rgb(images).split(self.batch_size)
         return torch.cat([self.embed(to_bytes(part)).float() for part in parts]).cpu().numpy()
+
+
+def as_rgb(images: np.ndarray) -> torch.Tensor:
+    """Images [n, 3 or 1, h, w] as float32 [n, 3, h, w]; a single channel is repeated.
+
+    Raises:
+        DataError: another shape, or a value that is no finite number.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+        raise _bad_images(f"shape {images.shape}")
+    if not np.isfinite(images).all():
+        raise _bad_images("values that are no finite numbers")
+    return torch.from_numpy(images).float().expand(-1, 3, -1, -1)
 
 
 def to_bytes(images: torch.Tensor) -> torch.Tensor:
@@ -57,7 +71,7 @@ def _bad_images(found: str) -> DataError:
     return DataError.about(
         "images",
         found=found,
-        expected="finite numbers of shape [n, 3, h, w] in [-1, 1]",
+        expected="finite numbers of shape [n, 3, h, w] or [n, 1, h, w] in [-1, 1]",
         action="Look at the samples before measuring them.",
     )
 
@@ -68,7 +82,7 @@ def lenet_features(classifier: DigitClassifier) -> FeatureExtractor:
     def embed(images: torch.Tensor) -> torch.Tensor:
         return classifier.embed(images.float() / 127.5 - 1)
 
-    return FeatureExtractor("fd_lenet", state_sha256(classifier), embed)
+    return FeatureExtractor("lenet", state_sha256(classifier), embed)
 
 
 def effnet_features(weights: Path) -> FeatureExtractor:
@@ -79,14 +93,15 @@ def effnet_features(weights: Path) -> FeatureExtractor:
     path = fetch_weights(EFFICIENTNET_LITE0, weights)
     network = EfficientNetLite0()
     network.load_published(torch.load(path, map_location="cpu", weights_only=True))
-    network.eval()
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def embed(images: torch.Tensor) -> torch.Tensor:
         size = (IMAGE_SIZE, IMAGE_SIZE)
         resized = F.interpolate(images.float(), size=size, mode="bilinear", antialias=True)
-        return network.embed((resized - 127) / 128)
+        scaled = ((resized - 127) / 128).contiguous(memory_format=torch.channels_last)
+        return network.embed(scaled)
 
-    return FeatureExtractor("fd_effnet", EFFICIENTNET_LITE0.sha256, embed)
+    return FeatureExtractor("effnet", EFFICIENTNET_LITE0.sha256, embed, SMALL_BATCH)
 
 
 def inception_features(weights: Path) -> FeatureExtractor:
@@ -108,7 +123,13 @@ def inception_features(weights: Path) -> FeatureExtractor:
             action="Install it, or measure fd_effnet, which needs no further package.",
         ) from error
     network = FeatureExtractorInceptionV3("fid", ["2048"], feature_extractor_weights_path=str(path))
-    return FeatureExtractor("fid", INCEPTION.sha256, lambda images: network(images)[0])
+    network.eval()
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = network(images)[0]
+        return features
+
+    return FeatureExtractor("inception", INCEPTION.sha256, embed, SMALL_BATCH)
 
 
 def import_torchvision() -> None:

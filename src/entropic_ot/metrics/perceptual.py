@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from entropic_ot.data.weights import LPIPS_ALEXNET, fetch_weights, read_array_pickle
+from entropic_ot.data.array_pickle import read_array_pickle
+from entropic_ot.data.weights import LPIPS_ALEXNET, fetch_weights
 from entropic_ot.errors import DataError
+from entropic_ot.metrics.features import as_rgb
 from entropic_ot.networks.lpips_alexnet import LPIPSAlexNet
 
 BATCH = 64
+MAX_SAMPLES = 32
+"""Samples of one x whose pairs are compared: their number grows as its square."""
 
 
 def lpips_network(weights: Path) -> LPIPSAlexNet:
@@ -20,7 +24,7 @@ def lpips_network(weights: Path) -> LPIPSAlexNet:
     network = LPIPSAlexNet()
     try:
         network.load_arrays(read_array_pickle(path))
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise DataError.about(
             path,
             found=f"{type(error).__name__}: {error}",
@@ -32,24 +36,35 @@ def lpips_network(weights: Path) -> LPIPSAlexNet:
 
 @torch.no_grad()
 def lpips(network: LPIPSAlexNet, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """LPIPS of x and y [n, 3, h, w] in [-1, 1], pair by pair: [n]."""
+    """LPIPS of x and y [n, 3 or 1, h, w] in [-1, 1], pair by pair: [n]."""
     if x.shape != y.shape:
         raise ValueError(f"pairs of images of one shape are needed, found {x.shape} and {y.shape}")
-    pairs = zip(*(torch.from_numpy(a).float().split(BATCH) for a in (x, y)), strict=True)
+    pairs = zip(*(as_rgb(a).split(BATCH) for a in (x, y)), strict=True)
     return torch.cat([network(a, b) for a, b in pairs]).numpy()
 
 
 def lpips_cost(network: LPIPSAlexNet, x: np.ndarray, y: np.ndarray) -> float:
-    """Mean LPIPS of inputs x and their outputs y [n, 3, h, w]."""
+    """Mean LPIPS of inputs x and their outputs y [n, 3 or 1, h, w]."""
     return float(lpips(network, x, y).astype(np.float64).mean())
 
 
 @torch.no_grad()
 def lpips_diversity(network: LPIPSAlexNet, conditional_y: np.ndarray) -> float:
-    """Mean over x of the mean LPIPS over all pairs of samples of y given x, [m, k, 3, h, w]."""
+    """Mean over x of the mean LPIPS over all pairs of samples of y given x, [m, k, 3 or 1, h, w].
+
+    Of each x the first MAX_SAMPLES samples are compared.
+    """
     num_samples = conditional_y.shape[1]
     if num_samples < 2:
         raise ValueError(f"two samples for each x at least, found {num_samples}")
-    first, second = np.triu_indices(num_samples, 1)
-    values = [lpips(network, y[first], y[second]).mean(dtype=np.float64) for y in conditional_y]
-    return float(np.mean(values))
+    return float(np.mean([_diversity(network, y[:MAX_SAMPLES]) for y in conditional_y]))
+
+
+def _diversity(network: LPIPSAlexNet, images: np.ndarray) -> float:
+    """Mean LPIPS over all pairs of images [k, 3 or 1, h, w], each embedded once."""
+    layers = network.embed(as_rgb(images))
+    distances = [
+        network.compare([a[i : i + 1] for a in layers], [a[i + 1 :] for a in layers])
+        for i in range(len(images) - 1)
+    ]
+    return float(torch.cat(distances).double().mean())

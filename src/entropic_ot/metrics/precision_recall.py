@@ -28,14 +28,21 @@ def precision_recall(
     `num_neighbours`-th nearest other point (section 2 of the paper; it takes 3 of them). Both
     shares depend on n and m.
     """
-    fewest = min(len(generated), len(real))
+    return PrecisionRecall(
+        precision=share_in_manifold(generated, real, num_neighbours=num_neighbours),
+        recall=share_in_manifold(real, generated, num_neighbours=num_neighbours),
+    )
+
+
+def share_in_manifold(
+    points: np.ndarray, reference: np.ndarray, *, num_neighbours: int = NUM_NEIGHBOURS
+) -> float:
+    """Share of `points` [n, d] in the manifold of `reference` [m, d], both > num_neighbours."""
+    fewest = min(len(points), len(reference))
     if fewest <= num_neighbours:
         raise ValueError(f"more than {num_neighbours} points of each side needed, found {fewest}")
-    a, b = torch.from_numpy(generated).double(), torch.from_numpy(real).double()
-    return PrecisionRecall(
-        precision=_share_inside(a, b, _radii(b, num_neighbours)),
-        recall=_share_inside(b, a, _radii(a, num_neighbours)),
-    )
+    a, b = torch.from_numpy(points).double(), torch.from_numpy(reference).double()
+    return _share_inside(a, b, _radii(b, num_neighbours))
 
 
 def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -1,77 +1,43 @@
-"""The real images' side of distances in features: computed once, kept in a file by its content."""
+"""Features of real images: computed once, kept in files that their contents name."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, fields
+from functools import cache as remember
 from pathlib import Path
 
 import numpy as np
 
 from entropic_ot.files import atomic_path
+from entropic_ot.metrics import features
 from entropic_ot.metrics.features import FeatureExtractor
-from entropic_ot.metrics.frechet import frechet_distance
-from entropic_ot.metrics.kernel_distance import kernel_distance
-from entropic_ot.metrics.precision_recall import precision_recall
+from entropic_ot.networks import classifier, efficientnet_lite
 
-FORMAT = "entropic-ot real side, version 1"
-SPLIT_SEED = 777
-SUBSET_SEED = 778
+FORMAT = "entropic-ot real side, version 2"
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A distance (or share) of generated from real images, and what it is to be read beside."""
+def real_features(
+    images: np.ndarray, extractor: FeatureExtractor, *, cache: Path | None = None
+) -> np.ndarray:
+    """Features [m, d] of images [m, 3, h, w] in [-1, 1].
 
-    value: float
-    num_generated: int
-    num_real: int
-    real_split: float
-    """The same between two disjoint random halves of the real images."""
-    num_split: int
-    """Images in each half. As there are fewer of them, a Frechet distance's bias is larger."""
-
-
-@dataclass(frozen=True, eq=False)
-class RealSide:
-    """Features [m, d] of the real images, and how far two halves of them are apart."""
-
-    features: np.ndarray
-    frechet_split: float
-    kernel_split: float
-    precision_split: float
-    recall_split: float
-
-    @property
-    def num_split(self) -> int:
-        """Images in each half."""
-        return len(self.features) // 2
-
-    def frechet(self, generated: np.ndarray) -> Comparison:
-        """`frechet_distance` of generated features [n, d]."""
-        value = frechet_distance(generated, self.features)
-        return self._comparison(value, len(generated), self.frechet_split)
-
-    def kernel(self, generated: np.ndarray) -> Comparison:
-        """`kernel_distance` of generated features [n, d], with seeded subsets."""
-        value = kernel_distance(generated, self.features, rng=_subset_rng())
-        return self._comparison(value, len(generated), self.kernel_split)
-
-    def precision(self, generated: np.ndarray) -> Comparison:
-        """Share of generated features [n, d] within the real ones' manifold."""
-        value = precision_recall(generated, self.features).precision
-        return self._comparison(value, len(generated), self.precision_split)
-
-    def recall(self, generated: np.ndarray) -> Comparison:
-        """Share of real features within the manifold of generated ones [n, d]."""
-        value = precision_recall(generated, self.features).recall
-        return self._comparison(value, len(generated), self.recall_split)
-
-    def _comparison(self, value: float, num_generated: int, split: float) -> Comparison:
-        return Comparison(value, num_generated, len(self.features), split, self.num_split)
+    With a folder `cache` they are read from there if they were computed before from these images,
+    by features of this name, these weights and this source code; else they are written there. A
+    damaged file is computed anew, with a warning. Several processes may do this at once: a file
+    appears whole, and all of them would write the same. Files there may be deleted at any time.
+    """
+    if cache is None:
+        return extractor(images)
+    key = _key(images, extractor)
+    path = cache / f"{extractor.name}-{key[:16]}.npz"
+    found = _read(path, key, len(images))
+    if found is None:
+        found = extractor(images)
+        _write(path, key, found)
+    return found
 
 
 def split_real(features: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,67 +49,40 @@ def split_real(features: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarr
     return features[rows[:half]], features[rows[half : 2 * half]]
 
 
-def real_side(
-    images: np.ndarray, extractor: FeatureExtractor, *, cache: Path | None = None
-) -> RealSide:
-    """The side of real images [m, 3, h, w] in [-1, 1].
-
-    With a folder `cache` it is read from there if it was computed before from these images, by
-    features of this name and these weights; else it is written there. A damaged file is computed
-    anew, with a warning.
-    """
-    if cache is None:
-        return _computed(extractor(images))
-    key = _key(images, extractor)
-    path = cache / f"{extractor.name}-{key[:16]}.npz"
-    found = _read(path, key, len(images))
-    if found is None:
-        found = _computed(extractor(images))
-        _write(path, key, found)
-    return found
-
-
-def _computed(features: np.ndarray) -> RealSide:
-    a, b = split_real(features, seed=SPLIT_SEED)
-    shares = precision_recall(a, b)
-    return RealSide(
-        features=features,
-        frechet_split=frechet_distance(a, b),
-        kernel_split=kernel_distance(a, b, rng=_subset_rng()),
-        precision_split=shares.precision,
-        recall_split=shares.recall,
-    )
-
-
-def _subset_rng() -> np.random.Generator:
-    return np.random.default_rng(SUBSET_SEED)
-
-
 def _key(images: np.ndarray, extractor: FeatureExtractor) -> str:
-    """Hash of everything that a side depends on."""
+    """Hash of everything that the features depend on."""
     digest = hashlib.sha256()
-    digest.update(f"{FORMAT} {extractor.name} {extractor.sha256} ".encode())
+    digest.update(f"{FORMAT} {_code_sha256()} {extractor.name} {extractor.sha256} ".encode())
     digest.update(f"{images.shape} {images.dtype.str} ".encode())
     digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
 
 
-def _write(path: Path, key: str, side: RealSide) -> None:
-    arrays = {field.name: np.asarray(getattr(side, field.name)) for field in fields(side)}
+@remember
+def _code_sha256() -> str:
+    """Of the files that turn images into features: resizing, rounding and the networks."""
+    digest = hashlib.sha256()
+    for module in (features, classifier, efficientnet_lite):
+        assert module.__file__ is not None
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, key: str, found: np.ndarray) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, key=np.asarray(key), **arrays)  # type: ignore[arg-type]
+        np.savez(file, key=np.asarray(key), features=found)
 
 
-def _read(path: Path, key: str, num_images: int) -> RealSide | None:
+def _read(path: Path, key: str, num_images: int) -> np.ndarray | None:
     """None when it is not there, or is not what was written (each array has a checksum)."""
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["key"]) != key or len(file["features"]) != num_images:
+            found: np.ndarray = file["features"]
+            if str(file["key"]) != key or len(found) != num_images:
                 raise ValueError("it was written for other images or features")
-            splits = {f.name: float(file[f.name]) for f in fields(RealSide) if f.type == "float"}
-            return RealSide(features=file["features"], **splits)
+            return found
     except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
         kind = type(error).__name__
         _log.warning("%s cannot be read (%s: %s): computing it anew", path, kind, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.strict import nearest
@@ -17,9 +18,19 @@ ALL = frozenset(
         "coloured_mnist",
         "msci",
         "arrays",
+        "faces",
+        "image_classes",
+        "latent",
     }
 )
-VECTORS = ALL - {"coloured_mnist"}
+DIGITS = frozenset({"coloured_mnist"})
+"""Problems whose target is a digit, which the classifier knows."""
+LATENT = frozenset({"latent"})
+"""Problems with a generator, whose samples have images of its own; besides what is defined here
+they have the metrics of their images."""
+IMAGES = DIGITS | {"arrays", "faces", "image_classes"}
+"""Problems whose points are images, or may be (arrays)."""
+VECTORS = ALL - IMAGES - LATENT | {"arrays"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,72 @@ class Metric:
     unit: str
     lower_is_better: bool | None
     description: str
+    needs: frozenset[str] = frozenset()
+    """What is loaded for it: lenet (the classifier), effnet, inception, lpips, reference."""
+    depends_on_n: bool = False
+    """Its bias depends on the number of points, so tables print it."""
+
+
+@dataclass(frozen=True)
+class FeatureMetric:
+    """A metric that compares two sets of images by their features."""
+
+    measure: Literal["frechet", "kernel", "precision", "recall"]
+    features: str
+    """lenet, effnet or inception."""
+    images: Literal["y", "x", "generated", "target"]
+    """Array of the samples file that is compared with `target`; target: two halves of itself."""
+
+
+FEATURES = {
+    "lenet": "the digit classifier's features, which do not see colour",
+    "effnet": "EfficientNet-Lite0's features",
+    "inception": "the published Inception's features",
+}
+_FRECHET = {"lenet": "fd_lenet", "effnet": "fd_effnet", "inception": "fid"}
+_KERNEL = {"lenet": "kid_lenet", "effnet": "kid_effnet", "inception": "kid"}
+
+
+def _feature_metrics() -> dict[str, FeatureMetric]:
+    metrics = {}
+    for name in FEATURES:
+        metrics[_FRECHET[name]] = FeatureMetric("frechet", name, "y")
+        metrics[f"{_FRECHET[name]}_input"] = FeatureMetric("frechet", name, "x")
+        metrics[f"{_FRECHET[name]}_generator"] = FeatureMetric("frechet", name, "generated")
+        metrics[f"{_FRECHET[name]}_real"] = FeatureMetric("frechet", name, "target")
+        metrics[_KERNEL[name]] = FeatureMetric("kernel", name, "y")
+        metrics[f"precision_{name}"] = FeatureMetric("precision", name, "y")
+        metrics[f"recall_{name}"] = FeatureMetric("recall", name, "y")
+    return metrics
+
+
+FEATURE_METRICS = _feature_metrics()
+
+
+def _described(metric: FeatureMetric) -> Metric:
+    features = f"in {FEATURES[metric.features]}"
+    side = {
+        "y": "outputs and real images",
+        "x": "inputs and real images",
+        "generated": "the generator's own images and real images",
+        "target": "two halves of the real images",
+    }[metric.images]
+    text = {
+        "frechet": f"Frechet distance between {side} {features}",
+        "kernel": f"unbiased squared MMD (cubic kernel) between {side} {features}",
+        "precision": f"share of outputs within the manifold of the real images {features}",
+        "recall": f"share of real images within the manifold of the outputs {features}",
+    }[metric.measure]
+    share = metric.measure in ("precision", "recall")
+    problems = DIGITS if metric.features == "lenet" else IMAGES
+    return Metric(
+        LATENT if metric.images == "generated" else problems,
+        "%" if share else "",
+        None if metric.images in ("x", "target") else not share,
+        text,
+        frozenset({metric.features}),
+        depends_on_n=metric.measure != "kernel",
+    )
 
 
 METRICS: dict[str, Metric] = {
@@ -54,6 +131,7 @@ METRICS: dict[str, Metric] = {
         "",
         True,
         "mean over x of the energy distance of y given x to a large discrete plan",
+        frozenset({"reference"}),
     ),
     "energy_distance_independent": Metric(
         frozenset({"msci"}), "", None, "energy_distance of the independent coupling's bridge"
@@ -75,28 +153,74 @@ METRICS: dict[str, Metric] = {
     ),
     "cost_half_l2": Metric(ALL, "", None, "mean transport cost 1/2 |x - y|^2"),
     "share_three": Metric(
-        frozenset({"coloured_mnist"}), "%", False, "outputs that the classifier calls the target"
-    ),
-    "fd_lenet": Metric(
         frozenset({"coloured_mnist"}),
+        "%",
+        False,
+        "outputs that the classifier calls the target",
+        frozenset({"lenet"}),
+    ),
+    "share_correct": Metric(
+        DIGITS,
+        "%",
+        False,
+        "outputs that the classifier calls the target digit, whichever it is",
+        frozenset({"lenet"}),
+    ),
+    "lpips_diversity": Metric(
+        IMAGES,
         "",
-        True,
-        "Frechet distance in the classifier's features, which do not see colour",
+        None,
+        "mean over x of the mean LPIPS (AlexNet) over pairs of samples of y given x",
+        frozenset({"lpips"}),
+    ),
+    "lpips_cost": Metric(
+        IMAGES, "", None, "mean LPIPS (AlexNet) of input and output", frozenset({"lpips"})
     ),
     "hue_error": Metric(
         frozenset({"coloured_mnist"}), "degrees", True, "mean hue difference of input and output"
     ),
-}
-NEEDS_CLASSIFIER = frozenset({"share_three", "fd_lenet"})
-NEEDS_REFERENCE = frozenset({"conditional_energy_distance"})
-"""Metrics that compare with a large discrete plan: left out at epsilon = 0, where there is none."""
+} | {name: _described(metric) for name, metric in FEATURE_METRICS.items()}
+
+PUBLISHED_WEIGHTS = ("effnet", "inception", "lpips")
+"""What `entropic-ot fetch` gets, by the names in Metric.needs."""
+LPIPS_SMALLEST_SIDE = 31
+"""Pixels: below, AlexNet's second pooling has nothing left to pool."""
 
 
-def check_metrics(names: Iterable[str], problem_kind: str, path: str) -> None:
-    """ConfigError when a name is unknown or not defined for this kind of problem."""
-    defined = [name for name, metric in METRICS.items() if problem_kind in metric.problems]
+def needs_of(names: Iterable[str]) -> frozenset[str]:
+    """What must be loaded to compute these metrics."""
+    return frozenset().union(*(METRICS[name].needs for name in names))
+
+
+def check_metrics(
+    names: Iterable[str],
+    problem_kind: str,
+    path: str,
+    *,
+    images_kind: str | None = None,
+    image_size: int | None = None,
+) -> None:
+    """ConfigError when a name is unknown or not defined for this kind of problem.
+
+    images_kind: of a latent problem, the kind of its images.
+    image_size: side of the problem's images in pixels, where its settings tell it.
+    """
+    own = {problem_kind, images_kind}
+    defined = [name for name, metric in METRICS.items() if own & metric.problems]
     for name in names:
+        if name in METRICS and name not in defined:
+            kinds = ", ".join(sorted(METRICS[name].problems))
+            raise ConfigError(
+                f"{path}: {name!r} is not a metric of {problem_kind} but of {kinds}; take it out"
+            )
         if name not in defined:
             raise ConfigError(
                 f"{path}: {name!r} is not a metric of {problem_kind}; {nearest(name, defined)}"
+            )
+        too_small = image_size is not None and image_size < LPIPS_SMALLEST_SIDE
+        if "lpips" in METRICS[name].needs and too_small:
+            raise ConfigError(
+                f"{path}: found {name} for images of {image_size} pixels, expected sides of "
+                f"{LPIPS_SMALLEST_SIDE} at least (AlexNet pools smaller ones to nothing). "
+                "Take it out, or raise problem.image_size."
             )

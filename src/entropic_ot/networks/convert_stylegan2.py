@@ -40,6 +40,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """Arguments that these generators are made with, and what they are where they are not given."""
 
+_MAX_SIZE = 2**16
+"""No size of a published tensor is larger than 1024."""
+
 _FIXED = {
     "c_dim": 0,
     "mapping_kwargs.activation": "lrelu",
@@ -147,7 +150,7 @@ def _plain(number: Any) -> bool:
 
 def _size(path: Path, records: dict[str, PickledTensor], name: str, ndim: int) -> tuple[int, ...]:
     size = records[name].size if name in records else None
-    if size is None or len(size) != ndim or 0 in size:
+    if size is None or len(size) != ndim or not all(0 < n < _MAX_SIZE for n in size):
         raise misfit(path, name, found=size, expected=f"a tensor of {ndim} dimensions")
     return size
 
@@ -167,8 +170,10 @@ def _opened(
         if found[name] != size:
             raise misfit(path, name, found=found[name], expected=size)
     for name in filters:
+        if records[name].size != (4, 4):
+            raise misfit(path, name, found=records[name].size, expected="4 x 4")
         blur = open_tensor(path, name, records[name])
-        if blur.shape != (4, 4) or not torch.allclose(blur, blur_kernel(blur)):
+        if not torch.allclose(blur, blur_kernel(blur)):
             raise misfit(path, name, found=blur.tolist(), expected="the filter (1, 3, 3, 1)")
     return {name: open_tensor(path, name, records[name]) for name in expected}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,11 @@ class LPIPSAlexNet(nn.Module):
         return [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)]
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        pairs = zip(self.heads, self.embed(x), self.embed(y), strict=True)
+        return self.compare(self.embed(x), self.embed(y))
+
+    def compare(self, x: Sequence[torch.Tensor], y: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Distances [batch] of what `embed` made of two batches; one of them may be one image."""
+        pairs = zip(self.heads, x, y, strict=True)
         layers = [((a - b).square().mean((2, 3)) * head).sum(1) for head, a, b in pairs]
         return torch.stack(layers).sum(0)
 

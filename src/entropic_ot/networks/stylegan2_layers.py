@@ -102,7 +102,9 @@ class EqualLinear(nn.Module):
     """x W^T + b; what is stored is W/(m/√in) and b/m, so that all weights learn at one rate.
 
     m is `rate`, the learning rate relative to that of other layers (arXiv 1710.10196, section 4.1,
-    and 1812.04948, appendix C). `bias` is the stored bias at the start.
+    and 1812.04948, appendix C). `bias` is the stored bias at the start. Under autocast too it
+    computes in the precision of its weights: the mapping in bfloat16 would cost a tenth of the
+    gradient in z, and saves no time.
     """
 
     def __init__(self, num_in: int, num_out: int, *, rate: float = 1.0, bias: float = 0.0) -> None:
@@ -112,7 +114,9 @@ class EqualLinear(nn.Module):
         self.weight_gain, self.bias_gain = rate / math.sqrt(num_in), rate
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = self.weight * self.weight_gain, self.bias * self.bias_gain
+            return F.linear(x.to(weight.dtype), weight, bias)
 
 
 class EqualConv(nn.Module):

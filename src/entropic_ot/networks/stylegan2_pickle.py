@@ -2,33 +2,40 @@
 
 Such a file is a pickle of a dict with the keys G, D, G_ema, training_set_kwargs and augment_pipe.
 A module in it is a call of torch_utils.persistence with the module's source text and its state:
-parameters, buffers, modules in it, and the constructor's arguments. The source text is never looked
-at. Tensors are calls of torch._utils on the bytes of torch.save, which stay closed until
-`open_tensor` gives them to torch.load with weights_only.
+parameters, buffers, modules in it, the constructor's arguments, and gains that are NumPy scalars.
+The source text is never looked at. Tensors are calls of torch._utils on the bytes of torch.save,
+which stay closed until `open_tensor` reads them, by the same machine.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import reprlib
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from entropic_ot.errors import DataError
-from entropic_ot.restricted_pickle import PickleRefused, read_pickle
+from entropic_ot.restricted_pickle import (
+    PickleRefused,
+    StandIn,
+    TakesState,
+    read_pickle,
+    run_pickle,
+    short,
+)
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How torch.save starts in the format before zip files, the only one inside pickled tensors."""
 
+_MAX_NAME = 200
+"""Characters of a tensor's full name; published ones have less than 40."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False, eq=False)
 class PickledModule:
     """A pickled module: the name of its class and its state. `version` and source are dropped."""
 
@@ -36,14 +43,14 @@ class PickledModule:
     state: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class _Storage:
     """The bytes of a pickled storage, unopened."""
 
     data: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class PickledTensor:
     """A pickled tensor: a view of a storage, unopened."""
 
@@ -82,12 +89,44 @@ def _make_parameter(data: Any, _requires_grad: Any, _hooks: Any) -> PickledTenso
     return data
 
 
+_NUMPY_FORMATS = {"f2": "<e", "f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q"}
+"""NumPy's names of the types of scalars -> struct's."""
+
+_NUMPY_STATE = (3, "<", None, None, None, -1, -1, 0)
+"""numpy.dtype.__reduce__: version, byte order, and nothing that a structured type would have."""
+
+
+class _NumpyType(TakesState):
+    """A pickled numpy.dtype of plain numbers, little endian."""
+
+    def __init__(self, name: Any, _align: Any, _copy: Any) -> None:
+        if type(name) is not str or name not in _NUMPY_FORMATS:
+            raise PickleRefused(f"the NumPy type {short(name)}")
+        self.format = _NUMPY_FORMATS[name]
+
+    def take(self, state: Any) -> None:
+        if type(state) is not tuple or state != _NUMPY_STATE:
+            raise PickleRefused(f"a NumPy type of the state {short(state)}")
+
+
+def _make_number(kind: Any, data: Any) -> Any:
+    if (
+        type(kind) is not _NumpyType
+        or type(data) is not bytes
+        or len(data) != struct.calcsize(kind.format)
+    ):
+        raise PickleRefused("a NumPy scalar that is no plain number")
+    return struct.unpack(kind.format, data)[0]
+
+
 def _make_dict() -> dict[Any, Any]:
     return {}
 
 
-def _make_set(members: Any) -> tuple[Any, ...]:
-    return tuple(members)
+def _make_set(members: Any) -> list[Any]:
+    if type(members) is not list:
+        raise PickleRefused("a set of what is no list")
+    return members
 
 
 STAND_INS: dict[str, Callable[..., Any]] = {
@@ -97,24 +136,19 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "torch.storage._load_from_bytes": _make_storage,
     "collections.OrderedDict": _make_dict,
     "dnnlib.util.EasyDict": _make_dict,
+    "numpy.dtype": _NumpyType,
+    "numpy.core.multiarray.scalar": _make_number,
+    "numpy._core.multiarray.scalar": _make_number,
     "builtins.set": _make_set,
     "__builtin__.set": _make_set,
 }
 """Every global that occurs in the published files, and what stands for it."""
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 300
-
-
-def short(value: object) -> str:
-    """A repr for messages, short for deep and long values too."""
-    return _SHORT.repr(value)
-
 
 def misfit(path: Path, what: str, *, found: object, expected: object) -> DataError:
     """The error for a pickle whose part `what` is not that of a generator."""
     return DataError.about(
-        f"{path}: {what}", found=short(found), expected=str(expected),
+        f"{path}: {ascii(what)[1:-1][:300]}", found=short(found), expected=str(expected),
         action="Only unconditional StyleGAN2-ADA generators (PyTorch) can be converted.",
     )  # fmt: skip
 
@@ -133,7 +167,11 @@ def read_module(path: Path, key: str, *, class_name: str) -> PickledModule:
 
 
 def named_tensors(path: Path, root: PickledModule) -> Iterator[tuple[str, PickledTensor]]:
-    """(full name, record) of each parameter and buffer; every module may occur once."""
+    """(full name, record) of each parameter and buffer.
+
+    Every module and every storage may occur once, as in the published files, so that no file takes
+    more work than its size.
+    """
     pending, seen = [("", root)], {id(root)}
     while pending:
         prefix, module = pending.pop()
@@ -143,32 +181,75 @@ def named_tensors(path: Path, root: PickledModule) -> Iterator[tuple[str, Pickle
                 raise misfit(path, f"{prefix}{kind}", found=type(entries), expected="a dict")
             for key, value in entries.items():
                 name = f"{prefix}{key}"
+                if type(key) is not str or not key.isidentifier() or len(name) > _MAX_NAME:
+                    raise misfit(path, f"{prefix}{kind}", found=key, expected="a short name")
                 if value is None:
                     continue
-                if kind != "_modules" and type(value) is PickledTensor:
-                    yield name, value
-                elif kind == "_modules" and type(value) is PickledModule and id(value) not in seen:
+                if kind == "_modules" and type(value) is PickledModule and id(value) not in seen:
                     seen.add(id(value))
                     pending.append((f"{name}.", value))
+                elif (
+                    kind != "_modules"
+                    and type(value) is PickledTensor
+                    and id(value.storage) not in seen
+                ):
+                    seen.add(id(value.storage))
+                    yield name, value
                 else:
-                    kinds = "a tensor" if kind != "_modules" else "a module of its own"
+                    kinds = "a tensor of its own" if kind != "_modules" else "a module of its own"
                     raise misfit(path, name, found=type(value).__name__, expected=kinds)
 
 
 def open_tensor(path: Path, name: str, record: PickledTensor) -> torch.Tensor:
     """The values of a record in float32, its own copy; finite."""
     try:
-        storage = torch.load(io.BytesIO(record.storage.data), map_location="cpu", weights_only=True)
-        whole = torch.empty(0, dtype=storage.dtype).set_(storage)
+        whole = _stored_values(record.storage.data)
         if math.prod(record.size) > whole.numel():
-            raise ValueError(f"{whole.numel()} values for the size {record.size}")
+            raise PickleRefused(f"{whole.numel()} values for the size {record.size}")
         view = whole.as_strided(record.size, record.stride, record.offset)
-    except Exception as error:  # torch.load raises many kinds for bytes that it did not write
-        found = f"{type(error).__name__}: {error}"
-        if isinstance(error, UnpicklingError):  # torch's own text proposes to execute it
-            names = re.findall(r"GLOBAL ([\w.]+)", str(error))
-            found = " ".join(["bytes that are not those of a storage", *names[:1]])
-        raise misfit(path, name, found=found, expected="the tensor's values") from None
-    if not view.dtype.is_floating_point or not view.isfinite().all():
-        raise misfit(path, name, found=f"{view.dtype}, or not finite", expected="finite numbers")
+    except (PickleRefused, RuntimeError) as error:  # RuntimeError: a view beyond the storage
+        raise misfit(path, name, found=str(error), expected="the tensor's values") from None
+    if not view.isfinite().all():
+        raise misfit(path, name, found="infinite or no numbers", expected="finite numbers")
     return view.to(torch.float32).clone(memory_format=torch.contiguous_format)
+
+
+_DTYPES = {
+    "torch.HalfStorage": torch.float16,
+    "torch.FloatStorage": torch.float32,
+    "torch.DoubleStorage": torch.float64,
+}
+
+
+def _no_call() -> None:
+    raise PickleRefused("a call of a kind of storage")
+
+
+def _make_reference(reference: Any) -> tuple[torch.dtype, str, int]:
+    match reference:
+        case ("storage", StandIn(name=kind), str(key), str(_), int(count), None):
+            return _DTYPES[kind], key, count
+    raise PickleRefused(f"the persistent id {short(reference)}")
+
+
+def _stored_values(data: bytes) -> torch.Tensor:
+    """[count]: what torch.save wrote of a storage before it wrote zip files.
+
+    Five pickles: a number that marks the format, its version, what the writing machine was like,
+    the storage as a persistent id, the list of the ids. Then the count of values and their bytes.
+    """
+    contents: list[Any] = []
+    end, stand_ins = 0, dict.fromkeys(_DTYPES, _no_call)
+    for _ in range(5):
+        value, end = run_pickle(
+            data, stand_ins, start=end, persistent=_make_reference, max_instructions=1000
+        )
+        contents.append(value)
+    match contents:
+        case [_, 1001, {"little_endian": True}, (torch.dtype() as dtype, key, count), [only]]:
+            values = data[end + 8 :]
+            size = struct.pack("<q", count) if 0 <= count < 2**40 else b""
+            fits = data[end : end + 8] == size and len(values) == count * dtype.itemsize
+            if key == only and fits and count > 0:
+                return torch.frombuffer(bytearray(values), dtype=dtype)
+    raise PickleRefused(f"{len(data)} bytes that are no storage of torch.save")

@@ -29,6 +29,7 @@ from entropic_ot.plotting.images import (
     image_grid,
     image_samples,
     image_trajectories,
+    real_and_generated,
     source_and_target_images,
 )
 from entropic_ot.plotting.planar import (
@@ -143,6 +144,7 @@ __all__ = [
     "plane",
     "plane_view",
     "points_2d",
+    "real_and_generated",
     "row_label",
     "save",
     "source_and_target",

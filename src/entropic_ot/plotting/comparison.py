@@ -22,8 +22,8 @@ GROUP_WIDTH = 0.76
 
 
 def judged(tables: Iterable[Comparison]) -> list[Comparison]:
-    """The tables of metrics that have a better direction: those that a picture can compare."""
-    return [table for table in tables if table.definition.lower_is_better is not None]
+    """Tables that a picture can compare: something was run, and one direction is better."""
+    return [t for t in tables if t.definition.lower_is_better is not None and t.methods]
 
 
 def comparison_figure(tables: Sequence[Comparison]) -> Figure:

@@ -62,12 +62,24 @@ def image_grid(
 
 
 def image_samples(
-    ax: Axes, samples: Mapping[str, Array], *, num_inputs: int, num_samples: int
+    ax: Axes,
+    samples: Mapping[str, Array],
+    *,
+    num_inputs: int,
+    num_samples: int,
+    with_truth: bool = False,
 ) -> None:
-    """The first inputs of a samples file, each with several samples of π(y | x) at its right."""
-    inputs = samples["conditional_x"][:num_inputs, None]
-    outputs = samples["conditional_y"][:num_inputs, :num_samples]
-    image_grid(ax, beside(inputs, outputs), split_first_column=True)
+    """Inputs of a samples file, each with several samples of π(y | x) at its right.
+
+    with_truth: the last column holds the target's test images, where row i belongs to input i.
+    """
+    rows = evenly_spaced(len(samples["conditional_x"]), num_inputs)
+    columns = beside(samples["conditional_x"][rows, None], samples["conditional_y"][rows])
+    columns = columns[:, : 1 + num_samples]
+    if with_truth:
+        columns = beside(columns, samples["target"][rows, None])
+    labels = ["$x$", *[""] * num_samples, "sharp"] if with_truth else None
+    image_grid(ax, columns, split_first_column=True, column_labels=labels)
 
 
 def image_trajectories(
@@ -85,3 +97,9 @@ def source_and_target_images(ax: Axes, x: Array, target: Array, *, num_images: i
     rows = min(num_images, len(x), len(target))
     images = beside(x[:rows, None], target[:rows, None])
     image_grid(ax, images, split_first_column=True, column_labels=["source", "target"])
+
+
+def real_and_generated(ax: Axes, real: Array, generated: Array, *, num_images: int = 10) -> None:
+    """The first images of the target above, as many of a generator below."""
+    count = min(num_images, len(real), len(generated))
+    image_grid(ax, np.stack([real[:count], generated[:count]]))

@@ -138,10 +138,14 @@ class EgNOTConfig:
     """Network of g(y)."""
     potential_scale: float = 1.0
     """g is the network times this; image energies are sums over pixels, so 100 or more there."""
+    base_potential: Literal["none", "standard_normal"] = "none"
+    """standard_normal: -epsilon |y|^2 / 2 is added to g, so that with the network at zero pi(y | x)
+    is what N(0, I) becomes when exp(-c(x, y) / epsilon) is its likelihood, and chains start from
+    N(0, I), not from x. For targets near N(0, I), as the latents of a generator are."""
     num_langevin_steps: int = 11
     """Langevin steps of a training step."""
     num_test_langevin_steps: int = 300
-    """Langevin steps of a sample, started from x + sqrt(epsilon) noise."""
+    """Langevin steps of a sample, from x + sqrt(epsilon) noise or as `base_potential` says."""
     num_warm_up_steps: int = 50
     """More Langevin steps of each new chain with `chains: replay`, before it joins the others."""
     step_size: float = 0.09
@@ -223,7 +227,7 @@ class LightSBConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscretePlanConfig:
-    """Settings of the large discrete plan behind conditional_energy_distance."""
+    """Settings of the two large discrete plans behind conditional_energy_distance."""
 
     num_points: int
     """Points drawn from either distribution."""

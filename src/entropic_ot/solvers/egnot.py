@@ -10,6 +10,7 @@ ICLR 2024 (its weak dual and gradient), in the conventions of docs/conventions.m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,9 +32,17 @@ from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import EgNOTConfig, Precision
 from entropic_ot.types import Points
 
+Start = Callable[[Points], Points]
+"""x -> where its chain starts, without noise."""
+
 
 class EgNOT:
-    """The solver. `shape` is the shape of one point; weights are drawn from `seed`."""
+    """The solver. `shape` is the shape of one point; weights are drawn from `seed`.
+
+    With a cost that compares points of two kinds (DecodedHalfSquaredEuclidean) `shape` is that of
+    the target's, `source_shape` that of the source's. `start`: where new chains start, in place of
+    what `base_potential` says.
+    """
 
     def __init__(
         self,
@@ -42,6 +51,8 @@ class EgNOT:
         *,
         epsilon: float,
         cost: Cost | None = None,
+        source_shape: tuple[int, ...] | None = None,
+        start: Start | None = None,
         precision: Precision = "float32",
         compiled: bool = False,
         device: torch.device | str = "cpu",
@@ -54,7 +65,10 @@ class EgNOT:
             )
         self.config = config or EgNOTConfig()
         self.epsilon, self.device, self.shape = epsilon, torch.device(device), shape
+        self.source_shape = source_shape or shape
         self.cost = cost or HalfSquaredEuclidean()
+        self.start = start
+        self._check_start()
         self.precision: str = precision
         self.autocast = precision == "bfloat16"
         self.dtype = torch.bfloat16 if self.autocast else torch.float32
@@ -74,6 +88,15 @@ class EgNOT:
         self.network = self.compiler(self._network)
         self.mlp_gradient = self.compiler(mlp_gradient)
 
+    def _check_start(self) -> None:
+        has_start = self.start is not None or self.config.base_potential == "standard_normal"
+        if self.source_shape != self.shape and not has_start:
+            raise ConfigError(
+                f"base_potential: found none with source points of shape {self.source_shape} and "
+                f"target points of shape {self.shape}, expected standard_normal: a chain cannot "
+                "start from x. Set it."
+            )
+
     @property
     def compiled(self) -> str:
         return self.compiler.used
@@ -89,7 +112,10 @@ class EgNOT:
     def g(self, y: Points) -> torch.Tensor:
         """The potential with the current weights, [batch] in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            return self.config.potential_scale * self.network(y)
+            network: torch.Tensor = self.config.potential_scale * self.network(y)
+        if self.config.base_potential == "none":
+            return network
+        return network - self.epsilon / 2 * y.flatten(1).square().sum(1)
 
     def langevin(self, x: Points, y0: Points, *, num_steps: int, rng: torch.Generator) -> Points:
         """Chains for pi_g(. | x) from y0 with the current weights, which get no gradient."""
@@ -106,9 +132,11 @@ class EgNOT:
             return None
         gradient = module.input_gradient(dtype=self.dtype, evaluate=self.mlp_gradient)
         scale = self.config.potential_scale / self.epsilon
+        has_base = self.config.base_potential == "standard_normal"
 
         def score(y: Points) -> Points:
-            return gradient(y).mul_(scale).add_(x - y, alpha=1 / self.epsilon)
+            s = gradient(y).mul_(scale).add_(x - y, alpha=1 / self.epsilon)
+            return s.sub_(y) if has_base else s
 
         return score
 
@@ -122,8 +150,16 @@ class EgNOT:
         return score
 
     def initial(self, x: Points, *, rng: torch.Generator) -> Points:
-        """Where a new chain starts: a draw of the prior process, x + sqrt(epsilon) noise."""
-        noise = torch.randn(x.shape, generator=rng, device=x.device)
+        """Where new chains start [batch, *shape].
+
+        A draw of the prior process, x + sqrt(epsilon) noise, or of N(0, I) with base_potential
+        standard_normal, or at `start(x)`.
+        """
+        if self.start is not None:
+            return self.start(x)
+        noise = torch.randn((len(x), *self.shape), generator=rng, device=x.device)
+        if self.config.base_potential == "standard_normal":
+            return noise
         return x + self.epsilon**0.5 * noise
 
     def step(
@@ -142,10 +178,13 @@ class EgNOT:
         self.potential.update()
         return {"potential_gap": float(gap.detach())}
 
+    def _new_buffer(self, size: int) -> ReplayBuffer:
+        return ReplayBuffer(size, self.shape, device=self.device, source_shape=self.source_shape)
+
     def _advance_replay(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:
         config = self.config
         if self.chains is None:
-            self.chains = ReplayBuffer(config.buffer_size, self.shape, device=self.device)
+            self.chains = self._new_buffer(config.buffer_size)
         assert isinstance(self.chains, ReplayBuffer)
         full = self.chains.filled == config.buffer_size
         num_old = round(config.buffer_probability * config.batch_size) if full else 0
@@ -218,7 +257,7 @@ class EgNOT:
         if "chains" in training:
             chains = training["chains"]
             self.chains = (
-                ReplayBuffer(len(chains["x"]), self.shape, device=self.device)
+                self._new_buffer(len(chains["x"]))
                 if "x" in chains
                 else PersistentStates(chains["y"].to(self.device))
             )

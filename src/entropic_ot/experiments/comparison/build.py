@@ -75,6 +75,8 @@ class Comparison:
     experiment: str
     metric: str
     lines: tuple[Line, ...]
+    num_points: tuple[int, ...] = ()
+    """Numbers of points behind the measured values; empty where nothing was run."""
 
     @property
     def definition(self) -> Metric:
@@ -94,16 +96,33 @@ def compare(rows: Iterable[MetricRow], paper: Sequence[PaperValue]) -> list[Comp
     To msci's energy distance, lines with the mean over both settings are added: it is taken for
     each seed that has both, and the interval is over these means. Published numbers join the lines
     with their experiment, metric, dimension, epsilon and variant (any, where theirs is None);
-    those that nothing was run for get lines of their own.
+    those that nothing was run for get lines of their own, and a table of their own where their
+    metric was not measured in an experiment that was run.
 
     Raises:
         DataError: a metric is not in the registry, or one run stands twice.
     """
     grouped = _grouped(rows)
+    experiments = list(dict.fromkeys(experiment for experiment, _ in grouped))
+    for value in paper:
+        if value.experiment in experiments:
+            grouped.setdefault((value.experiment, value.metric), {})
+    keys = sorted(grouped, key=lambda key: experiments.index(key[0]))  # stable: metrics stay
     return [
-        Comparison(experiment, metric, _lines(experiment, metric, groups, paper))
-        for (experiment, metric), groups in grouped.items()
+        Comparison(*key, _lines(*key, grouped[key], paper), _num_points(grouped[key]))
+        for key in keys
     ]
+
+
+def _num_points(groups: _Groups) -> tuple[int, ...]:
+    rows = (
+        row
+        for methods in groups.values()
+        for seeds in methods.values()
+        for own in seeds.values()
+        for row in own
+    )
+    return tuple(sorted({row.n for row in rows}))
 
 
 # Variant, dimension and epsilon of a line; its rows by method and seed.

@@ -12,7 +12,10 @@ from entropic_ot.experiments.params import read_yaml
 from entropic_ot.metrics.registry import METRICS
 from entropic_ot.strict import at_least, from_mapping, nearest, not_negative, positive
 
-EXPERIMENTS = ("toy_8gaussians", "toy_swissroll", "gaussian", "mixture", "cmnist_2to3", "msci")
+EXPERIMENTS = (
+    *("toy_8gaussians", "toy_swissroll", "gaussian", "mixture"),
+    *("cmnist_2to3", "faces_deblur", "msci"),
+)
 """Experiments with published numbers; their names are those of params.yaml."""
 METHOD_LABELS = {
     "independent": "independent coupling",
@@ -45,7 +48,8 @@ class PaperValue:
     interval: float | None
     """Printed half-width of a 95 % interval; null: none printed."""
     remembered: bool
-    """true: remembered, not read from the paper; tables print it with the mark (m)."""
+    """true: remembered, not read from the paper; tables print it with the mark (m). false: read,
+    in the paper or where `place` says."""
     same_problem: bool
     """Whether it is of the very problem that is run here. false: of another draw of its random
     parameters; tables print the mark ‡ and call ours neither better nor worse."""

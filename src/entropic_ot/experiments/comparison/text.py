@@ -19,6 +19,7 @@ from entropic_ot.experiments.comparison.build import (
 )
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS, PaperValue
 from entropic_ot.experiments.statistics import floor_text
+from entropic_ot.experiments.tables import points_text
 from entropic_ot.files import write_text
 
 COLUMNS = (
@@ -32,11 +33,12 @@ NOTES = (
     "no interval.",
     "Bold: the best in its line, where its interval does not overlap that of the next.",
     "†: worse than the paper's value for the same method on the same problem.",
-    "‡: of another draw of the problem's random parameters (covariances, mixtures) by the same "
-    "construction. It stands there for scale: ours is judged neither better nor worse than it.",
+    "‡: of another draw of the problem's random parameters (covariances, mixtures, hues, splits) "
+    "by the same construction, or of another number of images. It stands there for scale: ours is "
+    "judged neither better nor worse than it.",
     "(m): remembered, not read from the paper. Sources: workflow/paper_values.yaml.",
-    "floor: what an exact sampler, or real data, gets with as many points (± the standard "
-    "deviation over such samplers, of energy_distance); of "
+    "floor: what an exact sampler, or as many real training images, gets with as many points (± "
+    "the standard deviation over such samplers, of energy_distance); of "
     "conditional_energy_distance what samples of a second, independent reference plan get: the "
     "errors of both plans are in it, so an exact sampler gets half of it in the mean.",
     "bw_uvp_path: ENOT by its own process, the others by bridges between pairs, at the same times.",
@@ -67,11 +69,14 @@ def line_label(line: Line) -> str:
 
 
 def heading(table: Comparison) -> str:
-    """Experiment, metric, unit and direction."""
+    """Experiment, metric, unit, direction and, where its bias depends on it, number of points."""
     definition = table.definition
     unit = f" [{definition.unit}]" if definition.unit else ""
     words = {True: ", lower is better", False: ", higher is better", None: ""}
-    return f"{table.experiment}: {table.metric}{unit}{words[definition.lower_is_better]}"
+    points = ""
+    if definition.depends_on_n and table.num_points:
+        points = f", {points_text(table.num_points)}"
+    return f"{table.experiment}: {table.metric}{unit}{words[definition.lower_is_better]}{points}"
 
 
 def as_csv(tables: Sequence[Comparison]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
     EvaluationConfig,
-    MSCIProblem,
+    LatentProblem,
     ProblemConfig,
     ReferenceConfig,
     RunConfig,
+    image_problem,
 )
+from entropic_ot.experiments.generator_config import ConvertedGenerator, GeneratorJob
+from entropic_ot.experiments.params import availability
 from entropic_ot.experiments.params.per_epsilon import at_epsilon, check_per_epsilon, string_keys
 from entropic_ot.experiments.params.resolved import Params, Run
 from entropic_ot.experiments.params.schema import (
@@ -24,8 +28,8 @@ from entropic_ot.experiments.params.schema import (
     ParamsFile,
 )
 from entropic_ot.experiments.params.yaml_file import merged, read_yaml
-from entropic_ot.experiments.paths import raw_files
-from entropic_ot.metrics.registry import NEEDS_CLASSIFIER, NEEDS_REFERENCE, check_metrics
+from entropic_ot.experiments.paths import WEIGHTS, generator_of
+from entropic_ot.metrics.registry import check_metrics, needs_of
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
 
@@ -39,7 +43,8 @@ def load_params(
     """Read, check and resolve params.yaml at `scale` (default: the scale in the file).
 
     overrides: top-level keys laid over the file, as `snakemake --config` gives them.
-    Raises ConfigError with the key path, what was found, what was expected, what to do.
+    Raises ConfigError with the key path, what was found, what was expected, what to do; and
+    DataError with all files that enabled experiments lack and that can be had from nowhere.
     """
     data = merged(read_yaml(Path(path)), dict(overrides or {}))
     chosen = scale or data.get("scale")
@@ -66,7 +71,7 @@ def _check_override_keys(data: Mapping[str, Any], override: Mapping[str, Any], p
         if key not in data or key in ("scale", "scales"):
             known = [k for k in data if k not in ("scale", "scales")]
             raise ConfigError(f"{path}.{key}: unknown key; {nearest(key, known)}")
-    for section in ("experiments", "figures", "presets"):
+    for section in ("experiments", "figures", "generators", "presets"):
         names = override.get(section) or {}
         if not isinstance(names, Mapping):
             raise ConfigError(f"{path}.{section}: found {names!r}, expected a mapping")
@@ -92,6 +97,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
     runs: list[Run] = []
     evaluations: dict[str, EvaluationConfig] = {}
     left_out: list[str] = []
+    needed: dict[str, list[availability.MissingFile]] = {}
     _check_presets(params, path)
     for name, experiment in params.experiments.items():
         for variant, changed in _variants(experiment, f"{path}: experiments.{name}"):
@@ -99,31 +105,52 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             at = f"{path}: " + (f"in variant {variant}: " if variant is not None else "")
             where = f"{at}experiments.{name}"
             problem = convert(ProblemConfig, changed.problem, f"{where}.problem")
+            _check_generator(problem, params, f"{where}.problem")
             evaluation = from_mapping(
                 EvaluationConfig,
                 merged(params.evaluation, changed.evaluation),
                 f"{where}.evaluation",
             )
-            check_metrics(evaluation.metrics, problem.kind, f"{where}.evaluation.metrics")
+            at_metrics = f"{where}.evaluation.metrics"
+            check_metrics(
+                evaluation.metrics,
+                problem.kind,
+                at_metrics,
+                images_kind=image_problem(problem).kind,
+                image_size=getattr(image_problem(problem), "image_size", None),
+            )
             configs = list(_runs(params, name, variant, changed, problem, where))
             if not (experiment.enabled and changed.enabled):
                 continue
-            reason = _unavailable(problem)
-            if reason:
-                left_out.append(f"{name}{'-' + variant if variant else ''}: left out: {reason}")
+            missing = availability.missing_files(problem) + _missing_pickle(problem, params)
+            if missing and "auto" in (experiment.enabled, changed.enabled):
+                left_out.append(availability.left_out_line(configs[0].case, missing))
                 continue
-            needs_classifier = bool(set(evaluation.metrics) & NEEDS_CLASSIFIER)
-            needs_reference = bool(set(evaluation.metrics) & NEEDS_REFERENCE)
+            needed[configs[0].case] = missing
+            needs = needs_of(evaluation.metrics)
+            if "inception" in needs:
+                _check_inception(at_metrics)
             for config in configs:
                 evaluations[config.case] = evaluation
-                reference = _reference(config, params.reference) if needs_reference else None
-                runs.append(Run(config, needs_classifier, reference))
+                reference = _reference(config, params.reference) if "reference" in needs else None
+                runs.append(Run(config, needs, reference))
     if not runs and not left_out:
         raise ConfigError(f"{path}: experiments: none is enabled at scale {params.scale}")
     _no_shared_folders(runs, path)
     _check_figures(params, path)
+    availability.check_all_there(needed, path)
+    generators = {
+        name: GeneratorJob(scale=params.scale, name=name, source=source, compute=params.compute)
+        for name, source in params.generators.items()
+    }
     return Params(
-        params.scale, runs, evaluations, params.classifier, dict(params.figures), left_out
+        params.scale,
+        runs,
+        evaluations,
+        params.classifier,
+        dict(params.figures),
+        left_out,
+        generators,
     )
 
 
@@ -236,17 +263,50 @@ def _no_shared_folders(runs: list[Run], path: str) -> None:
         seen.add((run.case, run.name))
 
 
-def _unavailable(problem: ProblemConfig) -> str | None:
-    """Why this experiment cannot run here; None when its data is present or can be had."""
-    from entropic_ot.data.msci import msci_available
-    from entropic_ot.data.sources import mirror_folders
-
-    if isinstance(problem, MSCIProblem) and not msci_available(
-        raw_files(problem)[0].parent, problem.dim, mirror_folders()
-    ):
-        return (
-            f"the single-cell files full_cite_pcas_{problem.dim}_day_*.npy are neither in "
-            f"{raw_files(problem)[0].parent} nor in a mirror folder (EOT_MIRROR); "
-            f"get them with `entropic-ot fetch msci --dim {problem.dim}`"
+def _check_generator(problem: ProblemConfig, params: ParamsFile, path: str) -> None:
+    name = generator_of(problem)
+    if name is None:
+        return
+    if name not in params.generators:
+        raise ConfigError(f"{path}.generator: unknown; {nearest(name, params.generators)}")
+    sides = params.generators[name].encoding.sides
+    if isinstance(problem, LatentProblem) and problem.space == "encoded" and "source" not in sides:
+        raise ConfigError(
+            f"{path}.space: found encoded with generators.{name}.encoding.sides {list(sides)}, "
+            "expected source among these: its images are what is encoded. Add it."
         )
-    return None
+
+
+def _missing_pickle(problem: ProblemConfig, params: ParamsFile) -> list[availability.MissingFile]:
+    """The published pickle of a latent problem's generator, where it is not there."""
+    source = params.generators.get(generator_of(problem) or "")
+    if not isinstance(source, ConvertedGenerator) or Path(source.pickle).exists():
+        return []
+    how = "download it by hand from the project that published it (docs/data.md)"
+    return [availability.MissingFile(Path(source.pickle), "some 380 MB", how)]
+
+
+def _check_inception(at_metrics: str) -> None:
+    """ConfigError unless the metrics with Inception's features can be computed on this machine.
+
+    No package registry has its weights, so the workflow does not count on the network for them.
+    """
+    from entropic_ot.data.sources import looks_available, mirror_folders
+    from entropic_ot.data.weights import INCEPTION
+
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise ConfigError.about(
+            at_metrics,
+            found="fid or another metric in Inception's features, and no package torch_fidelity",
+            expected="torch-fidelity 0.3 or later",
+            action="Install it, or measure fd_effnet, which needs no further package.",
+        )
+    if not looks_available(INCEPTION, WEIGHTS, mirror_folders()):
+        raise ConfigError.about(
+            at_metrics,
+            found="fid or another metric in Inception's features, and not its weights",
+            expected=f"{WEIGHTS / INCEPTION.name} ({INCEPTION.size_bytes} bytes, sha256 "
+            f"{INCEPTION.sha256}) there or in a mirror folder (EOT_MIRROR)",
+            action="`entropic-ot fetch inception` gets it where its publishers can be reached; "
+            "or place it by hand, or measure fd_effnet instead.",
+        )

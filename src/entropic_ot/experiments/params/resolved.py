@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ClassifierConfig,
@@ -13,11 +14,19 @@ from entropic_ot.experiments.config import (
     ProblemConfig,
     ReferenceConfig,
     RunConfig,
+    image_problem,
     to_json,
 )
+from entropic_ot.experiments.generator_config import GeneratorJob, TrainedGenerator
 from entropic_ot.experiments.params.schema import FigureParams
-from entropic_ot.experiments.paths import Layout, data_files, dataset_name
+from entropic_ot.experiments.paths import WEIGHTS, Layout, dataset_name, generator_of
 from entropic_ot.files import write_text
+from entropic_ot.metrics.registry import PUBLISHED_WEIGHTS
+
+
+def weights_path(name: str) -> Path:
+    """Where the published weights of this name lie: effnet, inception, lpips."""
+    return WEIGHTS / PUBLISHED[name].name
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,8 @@ class Run:
     """A run and the files that its jobs need."""
 
     config: RunConfig
-    needs_classifier: bool
+    needs: frozenset[str]
+    """What its metrics need: lenet (the classifier), effnet, inception, lpips, reference."""
     reference: ReferenceConfig | None
     """The large discrete plan that a metric compares with; None when none does."""
 
@@ -42,9 +52,18 @@ class Run:
         return dataset_name(self.config.problem)
 
     @property
+    def needs_classifier(self) -> bool:
+        return "lenet" in self.needs
+
+    @property
+    def weights(self) -> list[Path]:
+        """Files of published weights that its evaluation reads."""
+        return [weights_path(name) for name in PUBLISHED_WEIGHTS if name in self.needs]
+
+    @property
     def data_files(self) -> list[Path]:
         """What the training reads besides its configuration."""
-        return data_files(self.config.problem)
+        return Layout(self.config.scale).data_files(self.config.problem)
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,8 @@ class Params:
     classifier: ClassifierConfig
     figure_params: dict[str, FigureParams]
     left_out: list[str]
+    generators: dict[str, GeneratorJob]
+    """All of params.yaml; `used_generators` are those of the runs."""
 
     @cached_property
     def layout(self) -> Layout:
@@ -68,8 +89,33 @@ class Params:
 
     @cached_property
     def datasets(self) -> dict[str, ProblemConfig]:
-        """Prepared data sets by folder name."""
-        return {r.dataset: r.config.problem for r in self.runs if r.dataset is not None}
+        """Prepared data sets by folder name: those of the runs, and what generators learn."""
+        problems = [image_problem(run.config.problem) for run in self.runs]
+        problems += [
+            job.source.images
+            for job in self.generators.values()
+            if isinstance(job.source, TrainedGenerator)
+        ]
+        named = ((dataset_name(problem), problem) for problem in problems)
+        return {name: problem for name, problem in named if name is not None}
+
+    @cached_property
+    def used_generators(self) -> list[str]:
+        """Generators of the runs' latent problems, each once."""
+        names = (generator_of(run.config.problem) for run in self.runs)
+        return list(dict.fromkeys(name for name in names if name is not None))
+
+    @cached_property
+    def encoded(self) -> list[tuple[str, str]]:
+        """(generator, data set) for the generators of the runs that are trained here: what each
+        learns is also what shows how well it can be encoded."""
+        sources = {name: self.generators[name].source for name in self.used_generators}
+        pairs = (
+            (name, dataset_name(source.images))
+            for name, source in sources.items()
+            if isinstance(source, TrainedGenerator)
+        )
+        return [(name, dataset) for name, dataset in pairs if dataset is not None]
 
     @cached_property
     def needs_classifier(self) -> bool:
@@ -102,7 +148,8 @@ class Params:
 
     def notebook_of(self, figure: str) -> str:
         """The notebook that draws this figure, in workflow/notebooks: its own, or own_data."""
-        return figure if figure in self.figure_params else "own_data"
+        params = self.figure_params.get(figure)
+        return "own_data" if params is None else params.notebook
 
 
 def write_configs(params: Params) -> list[Path]:
@@ -120,6 +167,8 @@ def write_configs(params: Params) -> list[Path]:
         texts[path] = to_json(reference)
     for dataset, problem in params.datasets.items():
         texts[layout.data_config(dataset)] = to_json(problem)
+    for name, job in params.generators.items():
+        texts[layout.generator_config(name)] = to_json(job)
     if params.needs_classifier:
         texts[layout.classifier_config] = to_json(params.classifier)
     for path, text in texts.items():

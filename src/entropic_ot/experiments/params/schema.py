@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from entropic_ot.experiments.config import ClassifierConfig, ComputeConfig
+from entropic_ot.experiments.generator_config import GeneratorSource
 from entropic_ot.solvers.config import DiscretePlanConfig
 
 SCALES = ("smoke", "laptop", "paper")
@@ -31,8 +32,10 @@ class MethodParams:
 class ExperimentParams:
     """One experiment; each variant is the experiment with some keys changed."""
 
-    enabled: bool
-    """false leaves the experiment out of `all` (of this scale); it is checked all the same."""
+    enabled: Literal[True, False, "auto"]
+    """false leaves the experiment out of `all` (of this scale); it is checked all the same.
+    auto: it takes part if its data is there or can be fetched, and one line says if not.
+    true: data that is not there and cannot be fetched is an error before anything runs."""
     problem: dict[str, Any]
     """The problem, with its `kind`."""
     seeds: tuple[int, ...]
@@ -51,6 +54,8 @@ class FigureParams:
 
     experiments: tuple[str, ...]
     """Experiments whose samples it reads; it is made when all of them are in `all`."""
+    notebook: str
+    """The notebook that draws it: workflow/notebooks/<notebook>.py."""
     caption: str
     """One sentence for the report."""
 
@@ -69,6 +74,8 @@ class ParamsFile:
     """The independent digit classifier."""
     reference: DiscretePlanConfig
     """The large discrete plan behind conditional_energy_distance."""
+    generators: dict[str, GeneratorSource]
+    """StyleGAN2 generators by name; those that an enabled experiment uses are made."""
     presets: dict[str, dict[str, Any]]
     """method -> preset name -> a complete set of settings."""
     experiments: dict[str, ExperimentParams]

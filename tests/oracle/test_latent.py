@@ -87,6 +87,29 @@ def test_training_moves_the_marginal_to_the_target(chains):
     assert abs(variance() - 1) < 0.25 * (before - 1)
 
 
+@pytest.mark.parametrize("chains", ["replay", "persistent"])
+def test_chains_of_another_shape_than_their_inputs_resume_bit_identically(chains):
+    def trained(egnot, rng, steps):
+        for step in steps:
+            egnot.step(problem, rng=rng, progress=step / 6)
+        return egnot
+
+    source = ArrayDistribution(torch.randn(20, 3, generator=torch.Generator()).numpy())
+    cost = DecodedHalfSquaredEuclidean(decode)
+    problem = EOTProblem(source, StandardNormal((2,)), EPSILON, cost)
+    settings = {"num_langevin_steps": 2, "num_warm_up_steps": 1, "chains": chains}
+    rng = torch.Generator().manual_seed(0)
+    whole = trained(solver(**settings), rng, range(6))
+    rng = torch.Generator().manual_seed(0)
+    state = trained(solver(**settings), rng, range(3)).state_dict()
+    again = solver(**settings)
+    again.load_state_dict(state)
+    trained(again, rng, range(3, 6))
+    for name, value in whole.state_dict()["model"]["potential"].items():
+        assert torch.equal(value, again.state_dict()["model"]["potential"][name]), name
+    assert torch.equal(whole.chains.y, again.chains.y)
+
+
 def test_a_start_is_needed_where_shapes_differ():
     with pytest.raises(ConfigError, match=r"base_potential: found none .*\(3,\).*\(2,\)"):
         EgNOT((2,), epsilon=1.0, source_shape=(3,))
@@ -118,7 +141,7 @@ def test_both_decoders_make_the_generators_images():
     generator = small_generator()
     z = torch.randn(7, 6, generator=torch.Generator().manual_seed(3))
     images = generator(z)
-    by_z = in_batches(decode_z(generator, precision="float32"), z)
+    by_z = in_batches(decode_z(generator, precision="float32"), z, batch_size=3)
     torch.testing.assert_close(by_z, images)
     by_w = decode_w(generator, unshift, precision="float32")(shift(generator.mapping(z)))
     torch.testing.assert_close(by_w, images, atol=1e-5, rtol=1e-4)

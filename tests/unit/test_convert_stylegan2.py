@@ -31,8 +31,9 @@ from entropic_ot.cli import main
 from entropic_ot.device import make_rng
 from entropic_ot.errors import DataError
 from entropic_ot.files import file_sha256
-from entropic_ot.networks.convert_stylegan2 import FORMAT, convert_generator, load_generator
+from entropic_ot.networks.convert_stylegan2 import convert_generator
 from entropic_ot.networks.stylegan2 import Architecture, Generator, GeneratorConfig
+from entropic_ot.networks.stylegan2_file import FORMAT, load_generator
 from entropic_ot.networks.stylegan2_pickle import STAND_INS
 from entropic_ot.restricted_pickle import read_pickle
 

@@ -356,3 +356,14 @@ def test_the_model_part_alone_samples_the_same(name: str) -> None:
     fresh.load_state_dict({"model": copy.deepcopy(solver.state_dict()["model"])})
     x = problem.source.sample(5, rng=make_rng(0))
     assert torch.equal(fresh.sample(x, rng=make_rng(1)), solver.sample(x, rng=make_rng(1)))
+
+
+def test_a_solver_and_a_problem_of_different_costs_are_refused() -> None:
+    problem = EOTProblem.from_arrays(np.zeros((9, 3)), np.zeros((9, 3)), epsilon=EPSILON)
+    decoded = dataclasses.replace(problem, cost=DecodedHalfSquaredEuclidean(lambda z: z))
+    for solver in (
+        EgNOT((3,), EGNOT_TINY, epsilon=EPSILON),
+        ENOT((3,), ENOT_TINY, epsilon=EPSILON),
+    ):
+        with pytest.raises(ConfigError, match=r"cost: found HalfSq.* and Decoded.* in the problem"):
+            fit(solver, decoded, steps=1)

@@ -83,11 +83,15 @@ def test_about_a_share_p_of_the_images_is_changed() -> None:
     assert float(share) == pytest.approx(0.3, abs=0.1)  # four standard deviations of a share
 
 
-def test_a_flip_mirrors_the_columns() -> None:
-    x = images()
-    torch.testing.assert_close(
-        augment(x, ["flip"], probability=1.0, rng=make_rng(0)), x.flip(3), rtol=0, atol=1e-5
-    )
+def test_a_flip_mirrors_the_columns_of_half_of_the_images() -> None:
+    x = images()[:1].expand(400, -1, -1, -1)
+    for probability, share in ((1.0, 0.5), (0.5, 0.25)):
+        y = augment(x, ["flip"], probability=probability, rng=make_rng(0))
+        mirrored = torch.isclose(y, x.flip(3), atol=1e-5).all(3).all(2).all(1)
+        kept = torch.isclose(y, x, atol=1e-5).all(3).all(2).all(1)
+        assert (mirrored ^ kept).all()
+        # Three standard deviations of a share of 400 draws.
+        assert abs(mirrored.float().mean() - share) < 0.075
 
 
 def test_geometry_keeps_a_constant_image_and_brightness_adds_one_number() -> None:

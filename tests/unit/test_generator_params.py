@@ -14,7 +14,8 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.generator_config import (
     ConvertedGenerator,
     TrainedGenerator,
-    load_generator_job,
+    load_encoding_job,
+    load_training_job,
 )
 from entropic_ot.experiments.params import Params, load_params, write_configs
 from entropic_ot.experiments.paths import Layout
@@ -53,11 +54,35 @@ def test_the_repositorys_generators_are_written_and_read_again(
     params = load_params(ROOT / "params.yaml", scale=scale)
     monkeypatch.chdir(tmp_path)
     files = write_configs(params)
-    for name, job in params.generators.items():
+    folder = Path("results") / scale / "config" / "generators"
+    for name, source in params.generators.items():
+        path = Layout(scale).encoding_config(name)
+        assert path == folder / f"{name}-encoding.json" and path in files
+        assert load_encoding_job(path).encoding == source.encoding
         path = Layout(scale).generator_config(name)
-        assert path == Path("results") / scale / "config" / "generators" / f"{name}.json"
-        assert path in files and load_generator_job(path) == job
-    assert {job.source.kind for job in params.generators.values()} == {"trained", "converted"}
+        assert path == folder / f"{name}.json"
+        if isinstance(source, TrainedGenerator):
+            assert load_training_job(path).training == source.training
+        else:
+            assert path not in files
+    assert {source.kind for source in params.generators.values()} == {"trained", "converted"}
+
+
+def test_a_change_of_the_encoding_is_none_of_the_training(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def texts() -> list[str]:
+        layout = Layout("laptop")
+        write_configs(params)
+        paths = (layout.generator_config(NAME), layout.encoding_config(NAME))
+        return [path.read_text() for path in paths]
+
+    monkeypatch.chdir(tmp_path)
+    params = resolved(data, tmp_path)
+    training, encoding = texts()
+    data["generators"][NAME]["encoding"]["penalty"] = 0.5
+    params = resolved(data, tmp_path)
+    assert texts()[0] == training and texts()[1] != encoding
 
 
 def test_paths_of_a_generator_and_of_what_it_encodes() -> None:
@@ -77,7 +102,7 @@ def test_a_generator_that_no_run_uses_is_no_job_but_has_its_data_and_settings(
 def test_a_scale_lays_its_keys_over_a_generator(data: dict[str, Any], tmp_path: Path) -> None:
     data["scales"]["smoke"] = {"generators": {NAME: {"training": {"num_steps": 3}}}}
     for scale, steps in (("smoke", 3), ("laptop", 2200)):
-        source = resolved(data, tmp_path, scale=scale).generators[NAME].source
+        source = resolved(data, tmp_path, scale=scale).generators[NAME]
         assert isinstance(source, TrainedGenerator) and source.training.num_steps == steps
 
 
@@ -85,7 +110,7 @@ def test_a_generator_may_come_from_a_pickle(data: dict[str, Any], tmp_path: Path
     encoding = data["generators"][NAME]["encoding"]
     pickle = {"kind": "converted", "pickle": "data/raw/dogs.pkl", "encoding": encoding}
     data["generators"]["dogs"] = pickle
-    source = resolved(data, tmp_path).generators["dogs"].source
+    source = resolved(data, tmp_path).generators["dogs"]
     assert isinstance(source, ConvertedGenerator) and source.pickle == "data/raw/dogs.pkl"
 
 

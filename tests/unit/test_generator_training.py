@@ -18,8 +18,8 @@ from entropic_ot.experiments.fit import train_steps
 from entropic_ot.experiments.store import MODEL, STATE, RunStore, load_tree
 from entropic_ot.generators.export import as_bytes, contact_sheet, save_generator
 from entropic_ot.generators.training import GeneratorTraining
-from entropic_ot.networks.convert_stylegan2 import load_generator
 from entropic_ot.networks.stylegan2 import Generator
+from entropic_ot.networks.stylegan2_file import load_generator
 from entropic_ot.problems.base import ArrayDistribution
 
 SHAPE = (3, 16, 16)

@@ -171,3 +171,25 @@ def test_chains_of_latents_need_a_base() -> None:
     config = run_config("z", "egnot")
     with pytest.raises(ConfigError, match=r"base_potential: found none .* standard_normal"):
         dataclasses.replace(config, solver=dataclasses.replace(EGNOT, base_potential="none"))
+
+
+def test_sinkhorn_stays_on_the_processor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its solver does, so the distributions that it draws from have to; no CUDA is needed here."""
+    monkeypatch.chdir(folder)
+    benchmark, solver = build_run(run_config("encoded", "sinkhorn"), device=torch.device("cuda"))
+    solver.step(benchmark.eot(1.0), rng=make_rng(0, solver.device), progress=0.0)
+
+
+def test_a_generator_of_other_images_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    other = prepared_files(dataclasses.replace(DIGITS, image_size=8))
+    for file in other[:-1]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.zeros((12, 3, 8, 8), dtype=np.uint8))
+    config = run_config("z", "egnot")
+    images = dataclasses.replace(DIGITS, image_size=8)
+    config = dataclasses.replace(config, problem=dataclasses.replace(config.problem, images=images))  # type: ignore[type-var,call-arg]
+    with pytest.raises(ConfigError, match=r"problem.generator: found g, .*16, 16.* \(3, 8, 8\)"):
+        build_run(config, device=torch.device("cpu"))

@@ -67,9 +67,11 @@ for line, (case, method, kind), block in zip(axes, rows, blocks, strict=False):
     plotting.row_label(line[0], f"{what}\n{case}, {height} × {width}", style.colour)
     for ax in line[len(block) :]:
         plotting.message(ax, "")
-    for ax, (epsilon, arrays) in zip(line, block.items(), strict=False):
+    for column, (ax, (epsilon, arrays)) in enumerate(zip(line, block.items(), strict=False)):
         title = plotting.epsilon_label(epsilon)
-        if kind == "generator":
+        if kind == "generator" and column:
+            plotting.message(ax, "")
+        elif kind == "generator":
             plotting.real_and_generated(ax, arrays["target"], arrays["generated"])
         elif kind == "trajectories":
             plotting.image_trajectories(ax, arrays, num_inputs=3, num_times=6)

@@ -29,6 +29,7 @@ measures = {
     "hue_error": "hue\nerror [°]",
     "fd_lenet": "FD\nLeNet",
     "fd_effnet": "FD Effi-\ncientNet",
+    "fd_lenet_input": "input\nFD LeNet",
     "fd_lenet_generator": "generator\nFD LeNet",
     "fd_effnet_generator": "generator\nFD EffNet",
     "fd_effnet_input": "input\nFD EffNet",
@@ -38,22 +39,26 @@ measures = {
     "cost_half_l2": "½L2",
 }
 shown = [metric for metric in measures if results.has(metric)]
-header = ["case", "ε", "method"]
+header = ["case", "n", "ε", "method"]
 header += [text for metric in shown for text in (measures[metric], "real")] + ["train\n[s]"]
 tables = [results.comparison_table(shown, case) for case in results.cases]
 
 # %% [markdown]
 # **How to read it.** A row for each case, ε and method; a column "real" is the value of the metric
 # at its left for real images of the target. Fréchet and kernel distances carry the
-# name of the network whose features they are of, and are comparable with nothing else. Distances of
-# the generator itself and of the inputs stand beside those of the outputs.
+# name of the network whose features they are of, and are comparable with nothing else, and only at
+# equal numbers n of outputs. Distances of the generator itself and of the inputs stand beside those
+# of the outputs. Training seconds are those of the method alone: a generator and the encoding of
+# images are made once for all methods that use them. ε is in units of pixels; between encoded
+# images in units of whitened w, while ½L2 is of pixels everywhere.
 
 # %%
 cells, starts = [], []
 for case, (lines, rules) in zip(results.cases, tables, strict=True):
     starts += [len(cells) + rule for rule in rules]
-    names = [case, *[""] * len(lines)]
-    cells += [[plotting.Cell(name), *line] for name, line in zip(names, lines, strict=False)]
+    starting = [[plotting.Cell(case), plotting.Cell(f"{results.num_samples(case)}")]]
+    starting += [[plotting.Cell(""), plotting.Cell("")]] * len(lines)
+    cells += [[*start, *line] for start, line in zip(starting, lines, strict=False)]
 keep = [
     column
     for column, name in enumerate(header)

@@ -100,18 +100,29 @@ def trained_data(wildcards):
 
 
 def generator_source(wildcards, kind):
-    job = PARAMS.generators.get(wildcards.generator)
-    if job is None or job.source.kind != kind:
+    source = PARAMS.generators.get(wildcards.generator)
+    if source is None or source.kind != kind:
         raise WorkflowError(
             f"{wildcards.generator}: params.yaml has no generator of this name that is {kind}"
         )
-    return job.source
+    return source
 
 
 def of_kind(kind):
     """The names of the generators of a kind, as a pattern that matches nothing where none is."""
-    names = [name for name, job in PARAMS.generators.items() if job.source.kind == kind]
+    names = [name for name, source in PARAMS.generators.items() if source.kind == kind]
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def dataset_of(wildcards):
+    """The problem behind the name of a prepared data set."""
+    try:
+        return PARAMS.datasets[wildcards.dataset]
+    except KeyError:
+        raise WorkflowError(
+            f"{wildcards.dataset}: no enabled experiment and no generator of params.yaml uses this "
+            f"data set at scale {SCALE}; known are {', '.join(PARAMS.datasets)}"
+        ) from None
 
 
 def files_of(path):

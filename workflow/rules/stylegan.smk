@@ -64,15 +64,15 @@ rule convert:
     message:
         "converting the generator {wildcards.generator}"
     shell:
-        "(entropic-ot convert --pickle {input.pickle} --out {output}) 2>&1 | tee {log}"
+        "(entropic-ot convert --pickle {input.pickle:q} --out {output}) 2>&1 | tee {log}"
 
 
 rule encode:
     input:
         sources=sources("encode"),
-        config=LAYOUT.generator_config("{generator}"),
+        config=LAYOUT.encoding_config("{generator}"),
         generator=LAYOUT.generator("{generator}"),
-        data=lambda w: paths.prepared_files(PARAMS.datasets[w.dataset]),
+        data=lambda w: paths.prepared_files(dataset_of(w)),
     output:
         LAYOUT.latents("{generator}", "{dataset}"),
     log:

@@ -14,10 +14,10 @@ from entropic_ot.experiments.encode import (
     encode_data_set,
     save_arrays,
 )
-from entropic_ot.experiments.generator_config import load_generator_job
+from entropic_ot.experiments.generator_config import load_encoding_job
 from entropic_ot.experiments.provenance import fingerprint
 from entropic_ot.experiments.store import RunStore
-from entropic_ot.networks.convert_stylegan2 import load_generator
+from entropic_ot.networks.stylegan2_file import load_generator
 
 
 def encode(config_path: Path, generator_path: Path, data: Path, out: Path, work: Path) -> None:
@@ -25,8 +25,8 @@ def encode(config_path: Path, generator_path: Path, data: Path, out: Path, work:
 
     `work` holds the encoder and the chunks that are done; it outlives a killed job.
     """
-    job = load_generator_job(config_path)
-    config = job.source.encoding
+    job = load_encoding_job(config_path)
+    config = job.encoding
     device = choose_device(job.compute.device)
     generator = load_generator(generator_path, device=device)
     label = f"encode {data.name} by {job.name}"

@@ -10,9 +10,8 @@ import torch
 
 from entropic_ot.data.arrays import load_prepared
 from entropic_ot.device import choose_device, choose_precision, describe_device, make_rng
-from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.fit import train_steps
-from entropic_ot.experiments.generator_config import TrainedGenerator, load_generator_job
+from entropic_ot.experiments.generator_config import load_training_job
 from entropic_ot.experiments.paths import PREPARED, dataset_name
 from entropic_ot.experiments.provenance import fingerprint, provenance
 from entropic_ot.experiments.store import LOG, PROVENANCE, RunStore
@@ -29,18 +28,13 @@ def train_generator(config_path: Path, out: Path, work: Path) -> None:
 
     `work` holds the checkpoints and the contact sheets made on the way; it outlives a killed job.
     """
-    job = load_generator_job(config_path)
-    if not isinstance(job.source, TrainedGenerator):
-        raise ConfigError.about(
-            config_path, found=f"a generator that is {job.source.kind}", expected="a trained one",
-            action="`entropic-ot convert` writes that of a pickle.",
-        )  # fmt: skip
-    settings = job.source.training
+    job = load_training_job(config_path)
+    settings = job.training
     device = choose_device(job.compute.device)
     precision = choose_precision(settings.precision, device)
-    name = dataset_name(job.source.images)
+    name = dataset_name(job.images)
     assert name is not None  # problems of images are prepared
-    array = f"{job.source.side}_train"
+    array = f"{job.side}_train"
     images = ArrayDistribution(load_prepared(PREPARED / name, array), name=f"{name}/{array}")
     files = [PREPARED / name / f"{array}.npy"]
     training = GeneratorTraining(settings, images.shape, precision=precision, device=device)

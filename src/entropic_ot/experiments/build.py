@@ -13,8 +13,10 @@ from entropic_ot.costs import Cost, DecodedHalfSquaredEuclidean, HalfSquaredEucl
 from entropic_ot.data.arrays import load_prepared
 from entropic_ot.data.msci import MsciData, load_msci
 from entropic_ot.device import choose_compile, choose_precision, make_rng
+from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.config import (
     EightGaussiansProblem,
+    FacesProblem,
     GaussianProblem,
     LatentProblem,
     MixtureProblem,
@@ -33,7 +35,7 @@ from entropic_ot.generators.latent_space import (
     decode_z,
     in_batches,
 )
-from entropic_ot.networks.convert_stylegan2 import load_generator
+from entropic_ot.networks.stylegan2_file import load_generator
 from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
 from entropic_ot.problems.mixture import (
@@ -45,11 +47,14 @@ from entropic_ot.problems.mixture import (
 )
 from entropic_ot.problems.toy import EightGaussians, StandardNormal, SwissRoll
 from entropic_ot.solvers.base import Solver
-from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig
+from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig, SinkhornConfig
 from entropic_ot.solvers.egnot import EgNOT, Start
 from entropic_ot.solvers.enot import ENOT
 from entropic_ot.solvers.lightsb import LightSB
 from entropic_ot.solvers.sinkhorn import Sinkhorn
+
+ENCODE_BATCH = 64
+"""Images at once of which an encoder says where their chains start."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ class Benchmark:
     """The single-cell populations with the held-out day."""
     latent: LatentSide | None = None
     """The images behind a latent problem."""
+    paired_test: bool = False
+    """Row i of the test target belongs to row i of the test source (faces)."""
 
     def eot(self, epsilon: float) -> EOTProblem:
         """The problem that a solver is given."""
@@ -91,6 +98,8 @@ class Benchmark:
 
 def build_run(config: RunConfig, *, device: torch.device) -> tuple[Benchmark, Solver]:
     """The problem of a run and its solver; reads the files of `Layout.data_files`."""
+    if isinstance(config.solver, SinkhornConfig):
+        device = torch.device("cpu")  # where its solver computes
     if isinstance(config.problem, LatentProblem):
         benchmark = _latent(config, config.problem, device=device)
     else:
@@ -118,7 +127,7 @@ def build_benchmark(problem: ProblemConfig, *, epsilon: float) -> Benchmark:
         return Benchmark(source, target, source, target, msci=cells)
     name = dataset_name(problem)
     assert name is not None, "every other problem has prepared data"
-    return _prepared(PREPARED / name)
+    return _prepared(PREPARED / name, paired_test=isinstance(problem, FacesProblem))
 
 
 def build_mixture_plan(problem: MixtureProblem, *, epsilon: float) -> MixturePlan:
@@ -146,7 +155,7 @@ def _same(
     return Benchmark(source, target, source, target, plan=plan)
 
 
-def _prepared(folder: Path) -> Benchmark:
+def _prepared(folder: Path, *, paired_test: bool) -> Benchmark:
     def part(name: str) -> ArrayDistribution:
         return ArrayDistribution(load_prepared(folder, name), name=str(folder / name))
 
@@ -155,6 +164,7 @@ def _prepared(folder: Path) -> Benchmark:
         target=part("target_train"),
         test_source=part("source_test"),
         test_target=part("target_test"),
+        paired_test=paired_test,
     )
 
 
@@ -165,6 +175,14 @@ def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) 
     generator = load_generator(layout.generator(problem.generator), device=device)
     generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = choose_precision(config.compute.precision, device)
+    sizes = generator.config
+    made = (sizes.img_channels, sizes.resolution, sizes.resolution)
+    if made != images.source.shape:
+        raise ConfigError(
+            f"problem.generator: found {problem.generator}, which makes images of shape {made}, "
+            f"for images of shape {images.source.shape}, expected the same. Change "
+            "problem.images.image_size, or take another generator."
+        )
 
     def with_images(
         decode: Decode, cost: Cost, source: Distribution, target: Distribution,
@@ -174,9 +192,9 @@ def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) 
         return Benchmark(source, target, test_source, target, latent=side)
 
     if problem.space == "z":
-        decode, target = decode_z(generator, precision=precision), generator.config.z_dim
+        decode = decode_z(generator, precision=precision)
         cost = DecodedHalfSquaredEuclidean(decode)
-        normal = StandardNormal((target,))
+        normal = StandardNormal((sizes.z_dim,))
         return with_images(decode, cost, images.source, normal, images.test_source)
     encoded = load_arrays(layout.latents(problem.generator, dataset), command="encode")
     mean, root = (torch.from_numpy(encoded[name]).to(device) for name in ("w_mean", "w_root"))
@@ -184,7 +202,7 @@ def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) 
     decode = decode_w(generator, moments.w_of, precision=precision)
     own = MappedNormal(generator, moments.u_of)
     if problem.space == "w":
-        start = partial(in_batches, encoder_of(encoded, generator))
+        start = partial(in_batches, encoder_of(encoded, generator), batch_size=ENCODE_BATCH)
         cost = DecodedHalfSquaredEuclidean(decode)
         return with_images(decode, cost, images.source, own, images.test_source, start)
     train, test = (

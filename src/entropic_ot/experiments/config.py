@@ -515,7 +515,8 @@ def to_json(config: Any) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in a resolved JSON file; ConfigError where there is none."""
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
@@ -533,7 +534,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def load_run(path: Path) -> RunConfig:
     """The run in results/<scale>/config/<case>/<run>.json; ConfigError on any misfit."""
-    data = _read(path)
+    data = read_mapping(path)
     method = data.get("method")
     if method not in SOLVER_CONFIGS:
         raise ConfigError(
@@ -571,19 +572,19 @@ class _RunWithoutSolver:
 
 def load_evaluation(path: Path) -> EvaluationConfig:
     """The settings in results/<scale>/config/<case>/evaluation.json."""
-    return from_mapping(EvaluationConfig, _read(path), str(path))
+    return from_mapping(EvaluationConfig, read_mapping(path), str(path))
 
 
 def load_reference(path: Path) -> ReferenceConfig:
     """The plan in results/<scale>/config/<case>/reference-<eps>.json."""
-    return from_mapping(ReferenceConfig, _read(path), str(path))
+    return from_mapping(ReferenceConfig, read_mapping(path), str(path))
 
 
 def load_problem(path: Path) -> ProblemConfig:
     """The data set in results/<scale>/config/data/<dataset>.json."""
-    return convert(ProblemConfig, _read(path), str(path))
+    return convert(ProblemConfig, read_mapping(path), str(path))
 
 
 def load_classifier(path: Path) -> ClassifierConfig:
     """The settings in results/<scale>/config/data/classifier.json."""
-    return from_mapping(ClassifierConfig, _read(path), str(path))
+    return from_mapping(ClassifierConfig, read_mapping(path), str(path))

@@ -93,15 +93,18 @@ def _check_number(name: str, found: int, fewest: int) -> None:
 
 
 def _other_real(e: Evaluation, n: int, shape: tuple[int, ...]) -> np.ndarray | None:
-    """n training images of the target, drawn without replacement; None where there are fewer.
+    """n training images of the target, drawn without replacement.
 
-    They are the array `real` of the samples file where it has one, else the benchmark's training
-    target, if that is a set of images of this shape.
+    None where there are fewer, and where the test target holds the very photographs that the
+    inputs were made of: other photographs are then no measure of what can be reached.
     """
-    if "real" in e.samples:
-        return e["real"][:n] if len(e.samples["real"]) >= n else None
     train = e.benchmark.target
-    if not isinstance(train, FiniteDistribution) or train.shape != shape or len(train) < n:
+    if (
+        e.benchmark.paired_test
+        or not isinstance(train, FiniteDistribution)
+        or train.shape != shape
+        or len(train) < n
+    ):
         return None
     rows = torch.randperm(len(train), generator=make_rng(FLOOR_SEED))[:n]
     return as_array(train.at(rows))

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from entropic_ot.costs import HalfSquaredEuclidean
 from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError, EntropicOTError
 from entropic_ot.experiments.store import RunStore
@@ -50,8 +51,14 @@ def fit(
     With a `store` the run resumes from its last checkpoint, bit-identically on the CPU: the state
     of the solver, of its chains and of the generator are all in the checkpoint.
     Raises DivergenceError at the first loss that is not finite; the last checkpoint stays.
-    Raises ConfigError when solver and problem disagree about epsilon.
+    Raises ConfigError when solver and problem disagree about epsilon or the cost.
     """
+    cost = getattr(solver, "cost", HalfSquaredEuclidean())
+    if cost != problem.cost:
+        raise ConfigError(
+            f"cost: found {cost} in the solver and {problem.cost} in the problem, expected the "
+            "same. Give EgNOT the problem's cost; the other solvers have 1/2 |x - y|^2 alone."
+        )
     if solver.epsilon != problem.epsilon:
         raise ConfigError(
             f"epsilon: found {solver.epsilon!r} in the solver and {problem.epsilon!r} in the "

@@ -1,22 +1,22 @@
-"""One generator, fully resolved: what its training, conversion and encoding read (a JSON file)."""
+"""One generator, fully resolved: what its training and its encoding read (a JSON file each)."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.config import (
     ComputeConfig,
     ProblemConfig,
-    _read,
     has_images,
+    read_mapping,
     to_json,
 )
 from entropic_ot.generators.config import EncodingConfig, GeneratorTrainingConfig, Side
-from entropic_ot.strict import convert, from_mapping
+from entropic_ot.strict import from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,31 +68,64 @@ class ConvertedGenerator:
 GeneratorSource = TrainedGenerator | ConvertedGenerator
 
 
-@dataclass(frozen=True, kw_only=True)
-class GeneratorJob:
-    """results/<scale>/config/generators/<name>.json."""
-
-    scale: str
-    """smoke, laptop or paper: the folder of the results."""
-    name: str
-    """Name in params.yaml."""
-    source: GeneratorSource
-    """Training or pickle."""
-    compute: ComputeConfig
-    """Device and precision."""
-
+class _Job:
     @property
     def sha256(self) -> str:
         """Hash of everything in here."""
         return hashlib.sha256(to_json(self).encode()).hexdigest()
 
 
-def generator_source(data: Any, path: str) -> GeneratorSource:
-    """An entry of `generators` in params.yaml; ConfigError names the key path of a misfit."""
-    source: GeneratorSource = convert(GeneratorSource, data, path)
-    return source
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob(_Job):
+    """results/<scale>/config/generators/<name>.json: all that a training depends on."""
+
+    scale: str
+    """smoke, laptop or paper: the folder of the results."""
+    name: str
+    """Name in params.yaml."""
+    images: ProblemConfig
+    """The problem of images whose one side it learns."""
+    side: Side
+    """Which side."""
+    training: GeneratorTrainingConfig
+    """Network and training."""
+    compute: ComputeConfig
+    """Device and precision."""
 
 
-def load_generator_job(path: Path) -> GeneratorJob:
+@dataclass(frozen=True, kw_only=True)
+class EncodingJob(_Job):
+    """results/<scale>/config/generators/<name>-encoding.json; no training depends on it."""
+
+    scale: str
+    """smoke, laptop or paper: the folder of the results."""
+    name: str
+    """Name in params.yaml."""
+    encoding: EncodingConfig
+    """How images become points of its latent space."""
+    compute: ComputeConfig
+    """Device and precision."""
+
+
+def training_job(
+    name: str, source: TrainedGenerator, *, scale: str, compute: ComputeConfig
+) -> TrainingJob:
+    """What the training of one entry of `generators` reads."""
+    return TrainingJob(
+        scale=scale,
+        name=name,
+        images=source.images,
+        side=source.side,
+        training=source.training,
+        compute=compute,
+    )
+
+
+def load_training_job(path: Path) -> TrainingJob:
     """The settings in results/<scale>/config/generators/<name>.json; ConfigError on any misfit."""
-    return from_mapping(GeneratorJob, _read(path), str(path))
+    return from_mapping(TrainingJob, read_mapping(path), str(path))
+
+
+def load_encoding_job(path: Path) -> EncodingJob:
+    """As load_training_job, of <name>-encoding.json."""
+    return from_mapping(EncodingJob, read_mapping(path), str(path))

@@ -166,6 +166,9 @@ class Layout:
     def generator_config(self, name: str) -> Path:
         return self.root / "config" / "generators" / f"{name}.json"
 
+    def encoding_config(self, name: str) -> Path:
+        return self.root / "config" / "generators" / f"{name}-encoding.json"
+
     def generator_work(self, name: str) -> Path:
         """Checkpoints of its training while it goes on; kept, and no declared output."""
         return self.root / "checkpoints" / "generators" / name

@@ -109,7 +109,9 @@ def draw_samples(
         few_x, few_y = x[: config.num_paths], y[: config.num_paths]
         arrays["path"] = _path(solver, few_x, few_y, rng=rng, epsilon=epsilon)
     if benchmark.latent is not None:
-        arrays = _decoded(arrays, benchmark, benchmark.latent, rng=rng)
+        arrays = _decoded(
+            arrays, benchmark, benchmark.latent, batch_size=config.batch_size, rng=rng
+        )
     out = {name: as_array(points) for name, points in arrays.items()}
     if arrays["y"].dim() == 4:  # images: 16 bits are enough for figures and metrics
         images = {name: array for name, array in out.items() if name != "latent_y"}
@@ -132,14 +134,19 @@ def draw_samples(
 
 
 def _decoded(
-    arrays: dict[str, Points], benchmark: Benchmark, latent: LatentSide, *, rng: torch.Generator
+    arrays: dict[str, Points],
+    benchmark: Benchmark,
+    latent: LatentSide,
+    *,
+    batch_size: int,
+    rng: torch.Generator,
 ) -> dict[str, Points]:
     """The images behind the points of a latent problem."""
     n, few = len(arrays["x"]), len(arrays["conditional_x"])
     rows = torch.arange(n, device=rng.device)
 
     def images(points: Points, num_leading: int) -> Points:
-        flat = in_batches(latent.decode, points.flatten(0, num_leading - 1))
+        flat = in_batches(latent.decode, points.flatten(0, num_leading - 1), batch_size=batch_size)
         return flat.reshape(*points.shape[:num_leading], *flat.shape[1:])
 
     source = latent.source_images

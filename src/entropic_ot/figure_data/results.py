@@ -134,16 +134,20 @@ class Results:
     def shows(self, kind: str, case: str, method: str) -> bool:
         """Whether samples of a case hold "trajectories" of a method, or images of a "generator".
 
-        The generator is that of the case, so it is shown for its first method only, once.
+        A generator is shown once, for the first case and method that have it.
         """
         if kind == "trajectories":
             return method == "enot"
-        first = self.cases_with_generator()[:1] == [case]
-        return first and method == self.of_case(case).methods[0]
+        first: dict[str, str] = {}
+        for other in self.cases:
+            problem = self.problem(other)
+            if isinstance(problem, LatentProblem):
+                first.setdefault(problem.generator, other)
+        return case in first.values() and method == self.of_case(case).methods[0]
 
-    def cases_with_generator(self) -> list[str]:
-        """Cases of latent problems."""
-        return [case for case in self.cases if isinstance(self.problem(case), LatentProblem)]
+    def num_samples(self, case: str) -> int | None:
+        """Outputs behind the metrics of a case; None where the table does not say it."""
+        return max((row.n for row in self.rows if row.case == case and row.n), default=None)
 
 
 def load_results(samples: Iterable[str | Path], metrics: str | Path, scale: str) -> Results:

@@ -69,7 +69,7 @@ def _affine(
         used, first, second = _draws(images, rng, count=3)
         matrix = identity.clone()
         if name == "flip":
-            matrix[:, 0, 0] = -1
+            matrix[:, 0, 0] = torch.where(first < 0.5, -1.0, 1.0)
         elif name == "translation":
             matrix[:, 0, 2] = (2 * first - 1) * 2 * LARGEST_SHIFT
             matrix[:, 1, 2] = (2 * second - 1) * 2 * LARGEST_SHIFT

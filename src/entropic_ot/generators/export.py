@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from entropic_ot.files import atomic_path
-from entropic_ot.networks.convert_stylegan2 import FORMAT
 from entropic_ot.networks.stylegan2 import Generator
+from entropic_ot.networks.stylegan2_file import FORMAT
 from entropic_ot.types import Points
 
 

@@ -12,15 +12,13 @@ from typing import cast
 
 import torch
 
+from entropic_ot.generators.encoding import image_of
 from entropic_ot.networks.stylegan2 import Generator
 from entropic_ot.types import Points
 
 Coordinates = Callable[[Points], Points]
 Decode = Callable[[Points], Points]
 """Points of a latent space [batch, dim] -> images [batch, channels, height, width], float32."""
-
-BATCH = 256
-"""Images at once where a whole sample is decoded or encoded."""
 
 
 def decode_z(generator: Generator, *, precision: str) -> Decode:
@@ -37,9 +35,9 @@ def decode_w(generator: Generator, w_of: Coordinates, *, precision: str) -> Deco
     """Whitened points u -> the image of w_of(u), the same w for every layer, noise constant."""
 
     def decode(u: Points) -> Points:
-        ws = w_of(u)[:, None].expand(-1, generator.config.num_ws, -1)
+        w = w_of(u)
         with torch.autocast(u.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            return cast("Points", generator.synthesis(ws)).float()
+            return image_of(generator, w).float()
 
     return decode
 
@@ -61,6 +59,6 @@ class MappedNormal:
 
 
 @torch.no_grad()
-def in_batches(function: Callable[[Points], Points], points: Points) -> Points:
-    """`function` of any number of points, which bounds the memory; no graph is made."""
-    return torch.cat([function(batch) for batch in points.split(BATCH)])
+def in_batches(function: Callable[[Points], Points], points: Points, *, batch_size: int) -> Points:
+    """`function` of any number of points, `batch_size` at once; no graph is made."""
+    return torch.cat([function(batch) for batch in points.split(batch_size)])

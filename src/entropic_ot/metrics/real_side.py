@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import logging
 from functools import cache as remember
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from entropic_ot.files import atomic_path
 from entropic_ot.metrics import features
@@ -53,9 +55,17 @@ def _key(images: np.ndarray, extractor: FeatureExtractor) -> str:
     """Hash of everything that the features depend on."""
     digest = hashlib.sha256()
     digest.update(f"{FORMAT} {_code_sha256()} {extractor.name} {extractor.sha256} ".encode())
+    digest.update(f"{torch.__version__} {_version('torch-fidelity')} ".encode())
     digest.update(f"{images.shape} {images.dtype.str} ".encode())
     digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 @remember

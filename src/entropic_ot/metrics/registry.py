@@ -45,6 +45,8 @@ class Metric:
     """What is loaded for it: lenet (the classifier), effnet, inception, lpips, reference."""
     depends_on_n: bool = False
     """Its bias depends on the number of points, so tables print it."""
+    latent_only: bool = False
+    """Of a generator: for latent problems whose images are of one of `problems`."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,13 @@ def _described(metric: FeatureMetric) -> Metric:
     share = metric.measure in ("precision", "recall")
     problems = DIGITS if metric.features == "lenet" else IMAGES
     return Metric(
-        LATENT if metric.images == "generated" else problems,
+        problems,
         "%" if share else "",
-        None if metric.images in ("x", "target") else not share,
+        not share if metric.images == "y" else None,
         text,
         frozenset({metric.features}),
         depends_on_n=metric.measure != "kernel",
+        latent_only=metric.images == "generated",
     )
 
 
@@ -205,11 +208,16 @@ def check_metrics(
     images_kind: of a latent problem, the kind of its images.
     image_size: side of the problem's images in pixels, where its settings tell it.
     """
-    own = {problem_kind, images_kind}
-    defined = [name for name, metric in METRICS.items() if own & metric.problems]
+    own, is_latent = {problem_kind, images_kind}, problem_kind in LATENT
+    defined = [
+        name
+        for name, metric in METRICS.items()
+        if own & metric.problems and (is_latent or not metric.latent_only)
+    ]
     for name in names:
         if name in METRICS and name not in defined:
-            kinds = ", ".join(sorted(METRICS[name].problems))
+            metric = METRICS[name]
+            kinds = "latent" if metric.latent_only else ", ".join(sorted(metric.problems))
             raise ConfigError(
                 f"{path}: {name!r} is not a metric of {problem_kind} but of {kinds}; take it out"
             )

@@ -1,4 +1,4 @@
-"""The generator of a published StyleGAN2-ADA pickle (PyTorch) as safetensors, and back."""
+"""The generator of a published StyleGAN2-ADA pickle (PyTorch) as safetensors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.files import atomic_path, file_sha256
 from entropic_ot.networks.stylegan2 import Architecture, Generator, GeneratorConfig
+from entropic_ot.networks.stylegan2_file import FORMAT
 from entropic_ot.networks.stylegan2_layers import blur_kernel
 from entropic_ot.networks.stylegan2_pickle import (
     PickledModule,
@@ -25,7 +25,6 @@ from entropic_ot.networks.stylegan2_pickle import (
     read_module,
 )
 
-FORMAT = "entropic-ot StyleGAN2 generator, version 1"
 _SIZES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "mapping_kwargs": {
@@ -176,41 +175,3 @@ def _opened(
         if not torch.allclose(blur, blur_kernel(blur)):
             raise misfit(path, name, found=blur.tolist(), expected="the filter (1, 3, 3, 1)")
     return {name: open_tensor(path, name, records[name]) for name in expected}
-
-
-def load_generator(path: Path, *, device: torch.device | str = "cpu") -> Generator:
-    """The generator in a file that `convert_generator` wrote, frozen (no parameter has a gradient).
-
-    Raises:
-        DataError: missing, damaged, or another file.
-    """
-    try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise DataError.about(
-                    path, found=f"format {metadata.get('format')!r}", expected=repr(FORMAT),
-                    action="`entropic-ot convert` writes it from a published pickle.",
-                )  # fmt: skip
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["header"])
-        names = [field.name for field in dataclasses.fields(GeneratorConfig)]
-        given = {name: header[name] for name in names}
-        config = GeneratorConfig(**given | {"channels": tuple(given["channels"])})
-        with torch.device("meta"):
-            generator = Generator(config)
-        generator.load_state_dict(tensors, assign=True)
-    except (
-        SafetensorError,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        ConfigError,
-    ) as error:
-        raise DataError.about(
-            path, found=f"{type(error).__name__}: {error}", expected="a whole generator",
-            action="Write it again by `entropic-ot convert`.",
-        ) from None  # fmt: skip
-    return generator.requires_grad_(False).eval()

@@ -32,6 +32,9 @@ from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import EgNOTConfig, Precision
 from entropic_ot.types import Points
 
+START_BATCH = 256
+"""Source points at once where all persistent chains are started: bounds the memory."""
+
 Start = Callable[[Points], Points]
 """x -> where its chain starts, without noise."""
 
@@ -214,8 +217,10 @@ class EgNOT:
                 "chains. Lower batch_size, or use `chains: replay`."
             )
         if self.chains is None:
-            rows = torch.arange(len(source), device=self.device)
-            self.chains = PersistentStates(self.initial(source.at(rows), rng=rng))
+            rows = torch.arange(len(source), device=self.device).split(START_BATCH)
+            self.chains = PersistentStates(
+                torch.cat([self.initial(source.at(part), rng=rng) for part in rows])
+            )
         assert isinstance(self.chains, PersistentStates)
         # Without replacement: of a chain that is there twice, one of the two advances is lost.
         rows = torch.randperm(len(source), generator=rng, device=rng.device)

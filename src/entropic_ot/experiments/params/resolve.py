@@ -17,7 +17,7 @@ from entropic_ot.experiments.config import (
     RunConfig,
     image_problem,
 )
-from entropic_ot.experiments.generator_config import ConvertedGenerator, GeneratorJob
+from entropic_ot.experiments.generator_config import ConvertedGenerator, TrainedGenerator
 from entropic_ot.experiments.params import availability
 from entropic_ot.experiments.params.per_epsilon import at_epsilon, check_per_epsilon, string_keys
 from entropic_ot.experiments.params.resolved import Params, Run
@@ -28,7 +28,7 @@ from entropic_ot.experiments.params.schema import (
     ParamsFile,
 )
 from entropic_ot.experiments.params.yaml_file import merged, read_yaml
-from entropic_ot.experiments.paths import WEIGHTS, generator_of
+from entropic_ot.experiments.paths import WEIGHTS, dataset_name, generator_of
 from entropic_ot.metrics.registry import check_metrics, needs_of
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
@@ -120,7 +120,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                 image_size=getattr(image_problem(problem), "image_size", None),
             )
             configs = list(_runs(params, name, variant, changed, problem, where))
-            if not (experiment.enabled and changed.enabled):
+            if not (experiment.enabled and changed.enabled and configs):
                 continue
             missing = availability.missing_files(problem) + _missing_pickle(problem, params)
             if missing and "auto" in (experiment.enabled, changed.enabled):
@@ -139,10 +139,6 @@ def _resolve(params: ParamsFile, path: str) -> Params:
     _no_shared_folders(runs, path)
     _check_figures(params, path)
     availability.check_all_there(needed, path)
-    generators = {
-        name: GeneratorJob(scale=params.scale, name=name, source=source, compute=params.compute)
-        for name, source in params.generators.items()
-    }
     return Params(
         params.scale,
         runs,
@@ -150,7 +146,8 @@ def _resolve(params: ParamsFile, path: str) -> Params:
         params.classifier,
         dict(params.figures),
         left_out,
-        generators,
+        params.generators,
+        params.compute,
     )
 
 
@@ -269,12 +266,21 @@ def _check_generator(problem: ProblemConfig, params: ParamsFile, path: str) -> N
         return
     if name not in params.generators:
         raise ConfigError(f"{path}.generator: unknown; {nearest(name, params.generators)}")
-    sides = params.generators[name].encoding.sides
+    source = params.generators[name]
+    sides = source.encoding.sides
     if isinstance(problem, LatentProblem) and problem.space == "encoded" and "source" not in sides:
         raise ConfigError(
             f"{path}.space: found encoded with generators.{name}.encoding.sides {list(sides)}, "
             "expected source among these: its images are what is encoded. Add it."
         )
+    if isinstance(source, TrainedGenerator) and source.side == "target":
+        own, learned = dataset_name(problem), dataset_name(source.images)
+        if own != learned:
+            raise ConfigError(
+                f"{path}.generator: found {name}, which learns the target of {learned}, for images "
+                f"of {own}, expected one that learns these. Change {path}.images or "
+                f"generators.{name}.images."
+            )
 
 
 def _missing_pickle(problem: ProblemConfig, params: ParamsFile) -> list[availability.MissingFile]:

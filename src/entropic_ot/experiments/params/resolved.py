@@ -10,6 +10,7 @@ from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.experiments.config import (
     ArraysProblem,
     ClassifierConfig,
+    ComputeConfig,
     EvaluationConfig,
     ProblemConfig,
     ReferenceConfig,
@@ -17,7 +18,12 @@ from entropic_ot.experiments.config import (
     image_problem,
     to_json,
 )
-from entropic_ot.experiments.generator_config import GeneratorJob, TrainedGenerator
+from entropic_ot.experiments.generator_config import (
+    EncodingJob,
+    GeneratorSource,
+    TrainedGenerator,
+    training_job,
+)
 from entropic_ot.experiments.params.schema import FigureParams
 from entropic_ot.experiments.paths import WEIGHTS, Layout, dataset_name, generator_of
 from entropic_ot.files import write_text
@@ -76,8 +82,9 @@ class Params:
     classifier: ClassifierConfig
     figure_params: dict[str, FigureParams]
     left_out: list[str]
-    generators: dict[str, GeneratorJob]
+    generators: dict[str, GeneratorSource]
     """All of params.yaml; `used_generators` are those of the runs."""
+    compute: ComputeConfig
 
     @cached_property
     def layout(self) -> Layout:
@@ -92,9 +99,9 @@ class Params:
         """Prepared data sets by folder name: those of the runs, and what generators learn."""
         problems = [image_problem(run.config.problem) for run in self.runs]
         problems += [
-            job.source.images
-            for job in self.generators.values()
-            if isinstance(job.source, TrainedGenerator)
+            source.images
+            for source in self.generators.values()
+            if isinstance(source, TrainedGenerator)
         ]
         named = ((dataset_name(problem), problem) for problem in problems)
         return {name: problem for name, problem in named if name is not None}
@@ -109,7 +116,7 @@ class Params:
     def encoded(self) -> list[tuple[str, str]]:
         """(generator, data set) for the generators of the runs that are trained here: what each
         learns is also what shows how well it can be encoded."""
-        sources = {name: self.generators[name].source for name in self.used_generators}
+        sources = {name: self.generators[name] for name in self.used_generators}
         pairs = (
             (name, dataset_name(source.images))
             for name, source in sources.items()
@@ -167,8 +174,12 @@ def write_configs(params: Params) -> list[Path]:
         texts[path] = to_json(reference)
     for dataset, problem in params.datasets.items():
         texts[layout.data_config(dataset)] = to_json(problem)
-    for name, job in params.generators.items():
-        texts[layout.generator_config(name)] = to_json(job)
+    for name, source in params.generators.items():
+        common = {"scale": params.scale, "compute": params.compute}
+        if isinstance(source, TrainedGenerator):
+            texts[layout.generator_config(name)] = to_json(training_job(name, source, **common))
+        encoding = EncodingJob(name=name, encoding=source.encoding, **common)
+        texts[layout.encoding_config(name)] = to_json(encoding)
     if params.needs_classifier:
         texts[layout.classifier_config] = to_json(params.classifier)
     for path, text in texts.items():

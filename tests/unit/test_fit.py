@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from entropic_ot.costs import DecodedHalfSquaredEuclidean
 from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.fit import DivergenceError, fit

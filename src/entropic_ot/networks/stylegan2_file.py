@@ -28,7 +28,7 @@ def load_generator(path: Path, *, device: torch.device | str = "cpu") -> Generat
             if metadata.get("format") != FORMAT:
                 raise DataError.about(
                     path, found=f"format {metadata.get('format')!r}", expected=repr(FORMAT),
-                    action="`entropic-ot convert` and `entropic-ot train-generator` write such files.",
+                    action="`entropic-ot convert` and `train-generator` write such files.",
                 )  # fmt: skip
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(metadata["header"])

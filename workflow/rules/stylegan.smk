@@ -25,6 +25,8 @@ rule generator:
         generator=of_kind("trained"),
     conda:
         ENVIRONMENT
+    # First of all, since the most jobs wait for it.
+    priority: 100
     threads: training_threads
     resources:
         gpu=1,
@@ -83,6 +85,7 @@ rule encode:
         generator="[^/]+",
     conda:
         ENVIRONMENT
+    priority: 90
     threads: training_threads
     resources:
         gpu=1,

@@ -23,10 +23,10 @@ rule generator:
         benchmark_path("generator", "{generator}")
     wildcard_constraints:
         generator=of_kind("trained"),
-    conda:
-        ENVIRONMENT
     # First of all, since the most jobs wait for it.
     priority: 100
+    conda:
+        ENVIRONMENT
     threads: training_threads
     resources:
         gpu=1,
@@ -83,9 +83,9 @@ rule encode:
         benchmark_path("encode", "{generator}/{dataset}")
     wildcard_constraints:
         generator="[^/]+",
+    priority: 90
     conda:
         ENVIRONMENT
-    priority: 90
     threads: training_threads
     resources:
         gpu=1,

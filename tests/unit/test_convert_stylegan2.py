@@ -568,7 +568,7 @@ def test_a_file_that_is_no_generator_is_named(tmp_path: Path) -> None:
     convert_generator(written(tmp_path / "net.pkl", published(small())), path)
     data = path.read_bytes()
     path.write_bytes(data[:-10])
-    with pytest.raises(DataError, match="Write it again by `entropic-ot convert`"):
+    with pytest.raises(DataError, match="Delete it and make it again"):
         load_generator(path)
     (length,) = struct.unpack("<Q", data[:8])
     head = data[8 : 8 + length].replace(b'\\"z_dim\\": 7', b'\\"z_dim\\": 8')

@@ -65,7 +65,7 @@ def test_path_lengths_of_a_linear_generator() -> None:
 # --- augmentation ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", get_args(Transform))
+@pytest.mark.parametrize("name", [name for name in get_args(Transform) if name != "flip"])
 def test_a_transform_changes_all_images_or_none_by_its_probability(name: Transform) -> None:
     x = images()
     # A grid that maps to itself is interpolated: float32 rounding.

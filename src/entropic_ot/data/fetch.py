@@ -76,7 +76,7 @@ def fetch_files(
         ChecksumError: a file is in place with other contents; it is left alone.
         MissingFilesError: one or more files could not be obtained; says how to place them by hand.
     """
-    missing = [file for file in files if not _is_in_place(file, destination)]
+    missing = [file for file in files if _checked_in_place(file, destination) is None]
     if missing:
         _make_folder(destination)
         folders = mirror_folders() if mirrors is None else tuple(mirrors)
@@ -87,6 +87,24 @@ def fetch_files(
         if failures:
             raise MissingFilesError(_describe_failures(failures, len(files), destination))
     return tuple(destination / file.name for file in files)
+
+
+def verify_file(file: RemoteFile, folder: Path) -> str:
+    """Check a file that is needed now, without fetching anything; its sha256.
+
+    Raises:
+        ChecksumError: it is there with other contents, which were not accepted.
+        DataError: it is not there.
+    """
+    found = _checked_in_place(file, folder)
+    if found is None:
+        raise DataError.about(
+            folder / file.name,
+            found="no such file",
+            expected=f"the file with {file.algorithm} {file.digest}",
+            action="Get it by `entropic-ot fetch`, or place it there by hand (docs/data.md).",
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -143,11 +161,11 @@ class _Fetcher:
         return self.archives.open(source, limit_bytes=file.size_limit)
 
 
-def _is_in_place(file: RemoteFile, destination: Path) -> bool:
-    """Tell the right file (True) from none (False); a wrong one is an error."""
+def _checked_in_place(file: RemoteFile, destination: Path) -> str | None:
+    """The sha256 of the right file, or None where there is none; a wrong one is an error."""
     path = destination / file.name
     if not path.exists():
-        return False
+        return None
     if not path.is_file():
         raise DataError.about(
             path,
@@ -157,7 +175,7 @@ def _is_in_place(file: RemoteFile, destination: Path) -> bool:
         )
     found = file_digests(path, {"sha256", file.algorithm})
     if is_accepted(file, found):
-        return True
+        return found["sha256"]
     raise ChecksumError.about(
         path,
         found=f"a file with {file.algorithm} {found[file.algorithm]}",

@@ -12,10 +12,8 @@ import hashlib
 import http.client
 import logging
 import sys
-import tarfile
 import urllib.error
 import urllib.request
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -74,8 +72,6 @@ _TRANSFER_ERRORS = (
     OSError,
     EOFError,
     zlib.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
     http.client.HTTPException,
 )
 

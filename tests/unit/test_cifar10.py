@@ -235,10 +235,14 @@ def test_a_wrong_array_in_place_is_kept_and_is_an_error(
 
 BAD_BATCHES: dict[str, tuple[Callable[[], bytes], str]] = {
     "code": (lambda: b"\x80\x02cos\nsystem\nU\x04true\x85R.", "the global 'os.system'"),
-    "no dict": (lambda: b"\x80\x02]q\x01.", "no array named data"),
-    "other shape": (lambda: python2_batch(bytes(3072), [0], (2, 3072)), r"shape \(2, 3072\)"),
-    "half a row": (lambda: python2_batch(bytes(1536), [0], (1, 1536)), "1536 bytes"),
-    "floats": (lambda: batch(0).replace(b"U\x02u1", b"U\x02f4"), "an array of type 'f4'"),
+    "no dict": (lambda: b"\x80\x02]q\x01.", "in place of a dict of arrays: a list"),
+    "other shape": (lambda: python2_batch(bytes(3072), [0], (2, 3072)), r"size: \(2, 3072\)"),
+    "half a row": (lambda: python2_batch(bytes(1536), [0], (1, 1536)), r"shape \(1, 1536\)"),
+    "floats": (
+        lambda: python2_batch(bytes(4 * 3072), [0], (1, 3072)).replace(b"U\x02u1", b"U\x02f4"),
+        "an array of float32",
+    ),
+    "structures": (lambda: batch(0).replace(b"U\x02u1", b"U\x02V1"), "an array of type 'V1'"),
     "a label too large": (
         lambda: python2_batch(bytes(3072), [10], (1, 3072)),
         "integers from 0 to 9",

@@ -564,6 +564,7 @@ def test_members_of_an_npm_package_come_from_one_download(
     assert (out / "two.bin").read_bytes() == BAD
     (call,) = calls.read_text().splitlines()
     assert call.startswith("pack tiny@1.0.0 --ignore-scripts")
+    assert "--fetch-timeout=5000" in call.split()
 
 
 def test_a_failing_package_client_is_run_once_and_its_error_is_summarised(
@@ -634,6 +635,7 @@ def test_pip_is_asked_for_the_pinned_version_alone(
     (call,) = calls.read_text().splitlines()
     assert call.startswith("-m pip download --no-deps --only-binary :all:")
     assert call.endswith(" tiny==1.0")
+    assert "--timeout=5" in call.split()
 
 
 def two_of(archive: str) -> list[RemoteFile]:

@@ -26,13 +26,13 @@ rule fetch_mnist:
 
 rule fetch_msci:
     # update(): what is there already, perhaps put there by hand, is not deleted first.
+    # No retries, here and of the archives below: the files come out of a mirror folder.
     output:
         update(expand(str(paths.msci_file("{{dim}}", "{day}")), day=(2, 3, 4, 7))),
     log:
         "data/logs/fetch_msci-{dim}.log",
     benchmark:
         "data/benchmarks/fetch_msci-{dim}.tsv"
-    retries: 2
     conda:
         ENVIRONMENT
     threads: 1
@@ -104,7 +104,6 @@ rule fetch_celeba:
         "data/logs/fetch_celeba.log",
     benchmark:
         "data/benchmarks/fetch_celeba.tsv"
-    retries: 2
     conda:
         ENVIRONMENT
     threads: 1
@@ -128,7 +127,6 @@ rule fetch_afhq:
         "data/logs/fetch_afhq.log",
     benchmark:
         "data/benchmarks/fetch_afhq.tsv"
-    retries: 2
     conda:
         ENVIRONMENT
     threads: 1

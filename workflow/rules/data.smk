@@ -2,6 +2,18 @@
 # data set tells every setting that its files depend on.
 
 
+def dataset_of(wildcards):
+    """The problem whose prepared data has this name."""
+    try:
+        return PARAMS.datasets[wildcards.dataset]
+    except KeyError:
+        known = ", ".join(sorted(PARAMS.datasets)) or "none"
+        raise WorkflowError(
+            f"{wildcards.dataset}: no enabled run at scale {SCALE} uses prepared data of this"
+            f" name; known: {known}"
+        ) from None
+
+
 rule fetch_mnist:
     # No sources among the inputs: files that are checked by their sha256 do not become stale.
     output:
@@ -97,7 +109,8 @@ rule fetch_orl:
 
 
 rule fetch_celeba:
-    # In the plan only where the archive is there or in a mirror folder (docs/data.md).
+    # In the plan where the archive is there or in a mirror folder, or where prepared data has become
+    # stale whose archive is gone: then it comes from its public source (docs/data.md).
     output:
         update(paths.CELEBA),
     log:
@@ -120,7 +133,8 @@ rule fetch_celeba:
 
 
 rule fetch_afhq:
-    # In the plan only where the archive is there or in a mirror folder (docs/data.md).
+    # In the plan where the archive is there or in a mirror folder, or where prepared data has become
+    # stale whose archive is gone: then it comes from its public source (docs/data.md).
     output:
         update(paths.AFHQ),
     log:
@@ -146,9 +160,7 @@ rule prepare:
     input:
         sources=sources("prepare"),
         raw=lambda w: [
-            file
-            for path in paths.raw_files(PARAMS.datasets[w.dataset])
-            for file in files_of(path)
+            file for path in paths.raw_files(dataset_of(w)) for file in files_of(path)
         ],
     output:
         multiext(

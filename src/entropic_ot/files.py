@@ -47,9 +47,10 @@ def file_sha256(path: Path) -> str:
 
 
 def file_digests(path: Path, algorithms: Iterable[str]) -> dict[str, str]:
-    """Algorithm -> hexadecimal digest of a file's contents, which are read once for each."""
-    digests = {}
-    for algorithm in algorithms:
-        with path.open("rb") as file:
-            digests[algorithm] = hashlib.file_digest(file, algorithm).hexdigest()
-    return digests
+    """Algorithm -> hexadecimal digest of a file's contents, which are read once."""
+    digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            for digest in digests.values():
+                digest.update(chunk)
+    return {algorithm: digest.hexdigest() for algorithm, digest in digests.items()}

@@ -7,6 +7,7 @@ import io
 import stat
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -105,6 +106,20 @@ def _bomb(path: Path) -> None:
     make_zip(path, ("a", bytes(3 * 2**20)))
 
 
+def _bomb_of(method: int) -> Callable[[Path], None]:
+    """16 MiB that pack to nothing and that the directory calls 100 bytes."""
+
+    def make(path: Path) -> None:
+        with zipfile.ZipFile(path, "w", method) as bundle:
+            bundle.writestr("a", bytes(2**24))
+        contents = bytearray(path.read_bytes())
+        at = contents.rindex(b"PK\x01\x02") + 24
+        contents[at : at + 4] = struct.pack("<I", 100)
+        path.write_bytes(contents)
+
+    return make
+
+
 def _twice(path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         make_zip(path, ("a", b"1"), ("a", b"2"))
@@ -130,6 +145,8 @@ HOSTILE_ZIPS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a member too large": (_large, "member a: found 4194305 bytes"),
     "all too large": (_large_together, "unpacked bytes or more; expected 6291456 at most"),
     "a bomb": (_bomb, "packed into .* a ratio of 100 at most"),
+    "a bomb in bzip2": (_bomb_of(zipfile.ZIP_BZIP2), "member a: found compression method 12"),
+    "a bomb in LZMA": (_bomb_of(zipfile.ZIP_LZMA), "member a: found compression method 14"),
     "a name twice": (_twice, "a second member of this name"),
     "encrypted": (_encrypted, "an encrypted member"),
     "cut off": (_cut, "no readable zip file"),
@@ -155,6 +172,19 @@ def test_a_member_whose_size_in_the_directory_is_a_lie_is_an_error(tmp_path: Pat
     path.write_bytes(contents)
     with open_zip(path, LIMITS) as bundle, pytest.raises(DataError, match="member a"):
         bundle.read("a")
+
+
+def test_a_deflated_bomb_whose_size_is_a_lie_is_unpacked_no_further_than_it_says(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.zip"
+    _bomb_of(zipfile.ZIP_DEFLATED)(path)
+    tracemalloc.start()
+    with open_zip(path, LIMITS) as bundle, pytest.raises(DataError, match="member a"):
+        bundle.read("a")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20  # of 16 MiB
 
 
 def test_a_damaged_member_is_an_error_that_names_archive_and_member(tmp_path: Path) -> None:

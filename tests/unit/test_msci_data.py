@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from entropic_ot.data import msci
-from entropic_ot.data.fetch import MissingFilesError
+from entropic_ot.data.fetch import ChecksumError, MissingFilesError
 from entropic_ot.data.sources import mirror_folders
 from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.files import file_sha256
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Takes the files of a folder for the published ones."""
+
+    def know(folder: Path, dim: int = 50) -> None:
+        for day in msci.DAYS:
+            path = folder / f"full_cite_pcas_{dim}_day_{day}.npy"
+            monkeypatch.setitem(msci._SHA256, (dim, day), file_sha256(path))
+
+    return know
 
 
 def _write_days(folder: Path, dim: int = 50) -> dict[int, np.ndarray]:
@@ -80,9 +94,14 @@ def _unreachable(url: str) -> None:
     ("setting", "days", "time"), [("2to4", (2, 4, 3), 0.5), ("3to7", (3, 7, 4), 0.25)]
 )
 def test_a_setting_is_scaled_by_the_mean_feature_spread_of_its_three_days(
-    tmp_path: Path, setting: str, days: tuple[int, int, int], time: float
+    tmp_path: Path,
+    known: Callable[[Path], None],
+    setting: str,
+    days: tuple[int, int, int],
+    time: float,
 ) -> None:
     cells = _write_days(tmp_path)
+    known(tmp_path)
     data = msci.load_msci(tmp_path, 50, setting)
     together = np.concatenate([cells[day] for day in days]).astype(np.float64)
     variance = ((together - together.mean(axis=0)) ** 2).mean(axis=0)
@@ -111,21 +130,25 @@ def test_unknown_settings_and_dimensions_are_config_errors(tmp_path: Path) -> No
         (np.full((5, 50), np.nan, dtype=np.float32), "not finite"),
     ],
 )
-def test_a_wrong_array_is_named(tmp_path: Path, cells: np.ndarray, found: str) -> None:
+def test_a_wrong_array_is_named(
+    tmp_path: Path, known: Callable[[Path], None], cells: np.ndarray, found: str
+) -> None:
     _write_days(tmp_path)
     np.save(tmp_path / "full_cite_pcas_50_day_4.npy", cells)
+    known(tmp_path)
     with pytest.raises(DataError, match=rf"full_cite_pcas_50_day_4\.npy: found .*{found}"):
         msci.load_msci(tmp_path, 50, "2to4")
 
 
-def test_a_missing_or_truncated_file_is_named(tmp_path: Path) -> None:
-    _write_days(tmp_path)
+def test_a_missing_or_other_file_is_named(tmp_path: Path, known: Callable[[Path], None]) -> None:
+    cells = _write_days(tmp_path)
+    known(tmp_path)
     path = tmp_path / "full_cite_pcas_50_day_7.npy"
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"day_7\.npy"):
+    np.save(path, cells[7] + 1)
+    with pytest.raises(ChecksumError, match=r"day_7\.npy: found a file with sha256"):
         msci.load_msci(tmp_path, 50, "3to7")
     path.unlink()
-    with pytest.raises(DataError, match=r"day_7\.npy: found .*No such file"):
+    with pytest.raises(DataError, match=r"day_7\.npy: found no such file.*entropic-ot fetch"):
         msci.load_msci(tmp_path, 50, "3to7")
 
 
@@ -133,11 +156,10 @@ def test_a_missing_or_truncated_file_is_named(tmp_path: Path) -> None:
 
 
 def _real_mirrors(dim: int) -> list[Path]:
-    beside_repository = Path(__file__).resolve().parents[3] / "shared" / "mirror"
-    folders = [*mirror_folders(), beside_repository]
+    folders = [folder for folder in mirror_folders() if folder.is_dir()]
     if not msci.msci_available(Path("absent"), dim, folders):
-        pytest.skip(f"no mirror folder (EOT_MIRROR, ../shared/mirror) has the MSCI files of {dim}")
-    return [folder for folder in folders if folder.is_dir()]
+        pytest.skip(f"no mirror folder (EOT_MIRROR) has the MSCI files of {dim} components")
+    return folders
 
 
 @pytest.mark.parametrize(

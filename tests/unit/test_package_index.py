@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import sys
 import tarfile
@@ -115,6 +116,48 @@ def test_damage_and_absence_are_reasons_of_each_index(
     later = PypiSource("tiny-data", "2.0", MEMBER, "sdist")
     with pytest.raises(SourceError, match=r"has no source archive of tiny-data 2\.0"):
         download_sdist(later, tmp_path, open_url=web(b"contents"))
+
+
+def links(*addresses: str) -> bytes:
+    return "".join(f'<a href="{address}">text</a>' for address in addresses).encode()
+
+
+class Broken(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise http.client.IncompleteRead(b"", 10)
+
+
+FAILING: dict[str, tuple[bytes | None, str]] = {
+    "a page that breaks off": (None, "IncompleteRead"),
+    "a link that is no address": (links("https://[::1/tiny_data-1.0.zip"), "IPv6"),
+    "a page without end": (b" " * 1001 + page(b""), "page has more than 1000 bytes"),
+    "a page cut behind the link": (page(b"") + b" " * 1000, "page has more than 1000 bytes"),
+    "a link to a file": (
+        links("file:///etc/tiny_data-1.0.tar.gz"),
+        "refused: links to a file of this computer",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_an_index_that_fails_in_any_way_gives_way_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(package_index, "PAGE_LIMIT_BYTES", 1000)
+    bad, words = FAILING[what]
+    contents = archive(tmp_path / "touched")
+    good = web(contents)
+
+    def open_url(url: str) -> BinaryIO:
+        if url.startswith("https://bad.example"):
+            return Broken() if bad is None else io.BytesIO(bad)
+        return good(url)
+
+    monkeypatch.setenv("PIP_INDEX_URL", "https://bad.example/simple")
+    with pytest.raises(SourceError, match=words):
+        download_sdist(SOURCE, tmp_path, open_url=open_url)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"https://[bad {INDEX}")
+    assert download_sdist(SOURCE, tmp_path, open_url=open_url).read_bytes() == contents
 
 
 def test_the_index_is_that_of_pips_configuration(

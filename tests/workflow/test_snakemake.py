@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tiny_project import (
     Project,
     jobs_in,
     kill_group,
+    make_project,
     num_steps_for_epsilon_1,
     wait_until,
 )
@@ -185,6 +187,16 @@ def test_unknown_key_is_one_clear_message(finished: Project) -> None:
     assert "experiments.gaussian" in output
     assert "enabled" in output
     assert "Traceback" not in output
+
+
+def test_an_unknown_data_set_is_one_clear_message(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    output = project.run(
+        *("snakemake", "--dry-run", "--", "data/prepared/faces-of-nobody/meta.json"), ok=False
+    )
+    assert "faces-of-nobody: no enabled run at scale smoke uses prepared data" in output
+    assert re.search(r"known: arrays-[0-9a-f]{8}\b", output)
+    assert "KeyError" not in output
 
 
 def test_killed_training_goes_on_from_its_checkpoint(finished: Project) -> None:

@@ -2,6 +2,18 @@
 # data set tells every setting that its files depend on.
 
 
+def dataset_of(wildcards):
+    """The problem whose prepared data has this name."""
+    try:
+        return PARAMS.datasets[wildcards.dataset]
+    except KeyError:
+        known = ", ".join(sorted(PARAMS.datasets)) or "none"
+        raise WorkflowError(
+            f"{wildcards.dataset}: no enabled run at scale {SCALE} uses prepared data of this"
+            f" name; known: {known}"
+        ) from None
+
+
 rule fetch_mnist:
     # No sources among the inputs: files that are checked by their sha256 do not become stale.
     output:
@@ -26,13 +38,13 @@ rule fetch_mnist:
 
 rule fetch_msci:
     # update(): what is there already, perhaps put there by hand, is not deleted first.
+    # No retries, here and of the archives below: the files come out of a mirror folder.
     output:
         update(expand(str(paths.msci_file("{{dim}}", "{day}")), day=(2, 3, 4, 7))),
     log:
         "data/logs/fetch_msci-{dim}.log",
     benchmark:
         "data/benchmarks/fetch_msci-{dim}.tsv"
-    retries: 2
     conda:
         ENVIRONMENT
     threads: 1
@@ -97,14 +109,14 @@ rule fetch_orl:
 
 
 rule fetch_celeba:
-    # In the plan only where the archive is there or in a mirror folder (docs/data.md).
+    # In the plan where the archive is there or in a mirror folder, or where prepared data has become
+    # stale whose archive is gone: then it comes from its public source (docs/data.md).
     output:
         update(paths.CELEBA),
     log:
         "data/logs/fetch_celeba.log",
     benchmark:
         "data/benchmarks/fetch_celeba.tsv"
-    retries: 2
     conda:
         ENVIRONMENT
     threads: 1
@@ -121,14 +133,14 @@ rule fetch_celeba:
 
 
 rule fetch_afhq:
-    # In the plan only where the archive is there or in a mirror folder (docs/data.md).
+    # In the plan where the archive is there or in a mirror folder, or where prepared data has become
+    # stale whose archive is gone: then it comes from its public source (docs/data.md).
     output:
         update(paths.AFHQ),
     log:
         "data/logs/fetch_afhq.log",
     benchmark:
         "data/benchmarks/fetch_afhq.tsv"
-    retries: 2
     conda:
         ENVIRONMENT
     threads: 1
@@ -148,9 +160,7 @@ rule prepare:
     input:
         sources=sources("prepare"),
         raw=lambda w: [
-            file
-            for path in paths.raw_files(PARAMS.datasets[w.dataset])
-            for file in files_of(path)
+            file for path in paths.raw_files(dataset_of(w)) for file in files_of(path)
         ],
     output:
         multiext(

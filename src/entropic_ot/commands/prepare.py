@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from entropic_ot.data import afhq, celeba, cifar10, orl
 from entropic_ot.data.arrays import prepare_arrays
 from entropic_ot.data.coloured_mnist import prepare_coloured_mnist
+from entropic_ot.data.fetch import verify_file
 from entropic_ot.data.image_sides import prepare_faces, prepare_image_classes
 from entropic_ot.data.mnist import fetch_mnist, fetch_mnist_5k
 from entropic_ot.errors import DataError
@@ -17,26 +19,41 @@ from entropic_ot.experiments.config import (
     ImageClassesProblem,
     load_problem,
 )
-from entropic_ot.experiments.paths import AFHQ, CIFAR10, MNIST_SOURCE, raw_files
+from entropic_ot.experiments.paths import AFHQ, CELEBA, CIFAR10, MNIST_SOURCE, ORL, raw_files
 
 
 def mnist_folder(pointer: Path = MNIST_SOURCE) -> Path:
-    """The folder of the raw digits that `entropic-ot fetch mnist` wrote down.
+    """The folder of the raw digits that `entropic-ot fetch mnist` wrote down, checked.
 
     The digits themselves are fetched again when only the pointer is there, as after `dvc pull`.
     """
     try:
         record = json.loads(pointer.read_text())
-        folder, names = pointer.parent / record["folder"], list(record["sha256"])
+        folder = pointer.parent / record["folder"]
         fetch = {"mnist": fetch_mnist, "mnist_5k": fetch_mnist_5k}[record["name"]]
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise DataError(
             f"{pointer}: cannot be read ({error!r}); `entropic-ot fetch mnist --out {pointer}` "
             "writes it"
         ) from None
-    if not all((folder / name).exists() for name in names):
-        fetch(folder)
+    fetch(folder)
     return folder
+
+
+def verified_archive(path: Path) -> str:
+    """The sha256 of a raw archive, which is checked.
+
+    The rules that fetch do not run where a file is there already, perhaps put there by hand.
+    """
+    files = {ORL: orl.WHEEL, CELEBA: celeba.ARCHIVE, AFHQ: afhq.ARCHIVE}
+    return verify_file(files[path], path.parent)
+
+
+def verified_cifar10() -> Path:
+    """The folder of CIFAR-10's arrays, which are checked."""
+    for file in cifar10.ARRAYS:
+        verify_file(file, CIFAR10)
+    return CIFAR10
 
 
 def prepare(config: Path, out: Path) -> None:
@@ -61,10 +78,12 @@ def prepare(config: Path, out: Path) -> None:
             seed=problem.split_seed,
         )
     elif isinstance(problem, FacesProblem):
+        archive = raw_files(problem)[0]
         prepare_faces(
-            raw_files(problem)[0],
+            archive,
             out,
             dataset=problem.dataset,
+            sha256=verified_archive(archive),
             image_size=problem.image_size,
             low_size=problem.low_size,
             test_share=problem.test_share,
@@ -72,10 +91,12 @@ def prepare(config: Path, out: Path) -> None:
             skip_bad_files=problem.skip_bad_files,
         )
     elif isinstance(problem, ImageClassesProblem):
+        is_afhq = problem.dataset == "afhq"
         prepare_image_classes(
-            AFHQ if problem.dataset == "afhq" else CIFAR10,
+            AFHQ if is_afhq else verified_cifar10(),
             out,
             dataset=problem.dataset,
+            sha256=verified_archive(AFHQ) if is_afhq else None,
             source_class=problem.source_class,
             target_class=problem.target_class,
             image_size=problem.image_size,

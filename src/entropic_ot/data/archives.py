@@ -35,7 +35,7 @@ _BROKEN = (
     lzma.LZMAError,
     zipfile.BadZipFile,
     tarfile.TarError,
-    NotImplementedError,  # a compression method that Python does not know
+    NotImplementedError,  # a feature of zip that Python does not know
     ValueError,
 )
 
@@ -123,6 +123,11 @@ def _checked_files(
             raise _bad_member(path, name, "a link or a device", "a file or a folder")
         if info.flag_bits & 0x1:
             raise _bad_member(path, name, "an encrypted member", "one that can be read")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # zipfile unpacks all others whole, whatever number of bytes it is asked for.
+            raise _bad_member(
+                path, name, f"compression method {info.compress_type}", "a stored or deflated one"
+            )
         if info.is_dir():
             continue
         if info.filename in files:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from entropic_ot.data.leftovers import process_prefix, remove_leftovers
 from entropic_ot.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -391,7 +392,8 @@ def staged_folder(out: Path) -> Iterator[Path]:
     than its arrays is never seen. Other files in ``out`` are left alone.
     """
     out.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=out))
+    remove_leftovers(out, ".staging-")
+    staging = Path(tempfile.mkdtemp(prefix=process_prefix(".staging-"), dir=out))
     try:
         yield staging
         for path in sorted(staging.iterdir(), key=lambda path: (path.name == META_NAME, path.name)):

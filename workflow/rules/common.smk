@@ -114,17 +114,6 @@ def of_kind(kind):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def dataset_of(wildcards):
-    """The problem behind the name of a prepared data set."""
-    try:
-        return PARAMS.datasets[wildcards.dataset]
-    except KeyError:
-        raise WorkflowError(
-            f"{wildcards.dataset}: no enabled experiment and no generator of params.yaml uses this "
-            f"data set at scale {SCALE}; known are {', '.join(PARAMS.datasets)}"
-        ) from None
-
-
 def files_of(path):
     """A file, or all files of a folder: DVC and Snakemake follow files by their contents."""
     return (

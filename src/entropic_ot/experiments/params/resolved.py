@@ -175,10 +175,11 @@ def write_configs(params: Params) -> list[Path]:
     for dataset, problem in params.datasets.items():
         texts[layout.data_config(dataset)] = to_json(problem)
     for name, source in params.generators.items():
-        common = {"scale": params.scale, "compute": params.compute}
+        scale, compute = params.scale, params.compute
         if isinstance(source, TrainedGenerator):
-            texts[layout.generator_config(name)] = to_json(training_job(name, source, **common))
-        encoding = EncodingJob(name=name, encoding=source.encoding, **common)
+            job = training_job(name, source, scale=scale, compute=compute)
+            texts[layout.generator_config(name)] = to_json(job)
+        encoding = EncodingJob(scale=scale, name=name, encoding=source.encoding, compute=compute)
         texts[layout.encoding_config(name)] = to_json(encoding)
     if params.needs_classifier:
         texts[layout.classifier_config] = to_json(params.classifier)

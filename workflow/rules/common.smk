@@ -114,6 +114,18 @@ def of_kind(kind):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
+def dataset_of(wildcards):
+    """The problem whose prepared data has this name."""
+    try:
+        return PARAMS.datasets[wildcards.dataset]
+    except KeyError:
+        known = ", ".join(sorted(PARAMS.datasets)) or "none"
+        raise WorkflowError(
+            f"{wildcards.dataset}: no enabled run at scale {SCALE} uses prepared data of this"
+            f" name; known: {known}"
+        ) from None
+
+
 def files_of(path):
     """A file, or all files of a folder: DVC and Snakemake follow files by their contents."""
     return (

@@ -2,18 +2,6 @@
 # data set tells every setting that its files depend on.
 
 
-def dataset_of(wildcards):
-    """The problem whose prepared data has this name."""
-    try:
-        return PARAMS.datasets[wildcards.dataset]
-    except KeyError:
-        known = ", ".join(sorted(PARAMS.datasets)) or "none"
-        raise WorkflowError(
-            f"{wildcards.dataset}: no enabled run at scale {SCALE} uses prepared data of this"
-            f" name; known: {known}"
-        ) from None
-
-
 rule fetch_mnist:
     # No sources among the inputs: files that are checked by their sha256 do not become stale.
     output:

@@ -1,4 +1,4 @@
-"""One thread a process: workers side by side lose a factor of ten when each wants all processors."""
+"""One thread a process: side by side, workers that want all processors lose a factor of ten."""
 
 import os
 

@@ -288,3 +288,21 @@ def test_save_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_figures_do_not_need_torch() -> None:
     code = "import sys, entropic_ot.figure_data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("num_per_source", [4, 9])
+def test_the_truth_stands_behind_as_many_samples_as_there_are(
+    ax: Axes, num_per_source: int
+) -> None:
+    rng = np.random.default_rng(0)
+    samples = {
+        "conditional_x": rng.uniform(-1, 1, (6, 1, 8, 8)),
+        "conditional_y": rng.uniform(-1, 1, (6, num_per_source, 1, 8, 8)),
+        "target": rng.uniform(-1, 1, (20, 1, 8, 8)),
+    }
+    plotting.image_samples(ax, samples, num_inputs=3, num_samples=5, with_truth=True)
+    labels = [text.get_text() for text in ax.get_xticklabels()]
+    assert labels == ["$x$", *[""] * min(5, num_per_source), "sharp"]
+    # Inputs are spread: rows 0, 2 or 3, and 5; the last column is the target's of the last of them.
+    pixels = np.asarray(ax.get_images()[0].get_array())[::3, ::3]
+    np.testing.assert_allclose(pixels[-8:, -8:, 0], (samples["target"][5, 0] + 1) / 2, atol=1e-6)

@@ -78,7 +78,7 @@ def image_samples(
     columns = columns[:, : 1 + num_samples]
     if with_truth:
         columns = beside(columns, samples["target"][rows, None])
-    labels = ["$x$", *[""] * num_samples, "sharp"] if with_truth else None
+    labels = ["$x$", *[""] * (columns.shape[1] - 2), "sharp"] if with_truth else None
     image_grid(ax, columns, split_first_column=True, column_labels=labels)
 
 

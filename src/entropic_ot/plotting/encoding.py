@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from entropic_ot.plotting import FLOOR_COLOUR, SOURCE_COLOUR, TARGET_COLOUR, Array, image_grid
 
@@ -48,6 +49,7 @@ def error_histogram(ax: Axes, errors: Array, *, encoder_errors: Array, mean_erro
     ax.hist(errors, bins, color=TARGET_COLOUR, alpha=0.6, label="and descent on w")
     ax.axvline(mean_error, color=FLOOR_COLOUR, linestyle="--", label="image of the mean w")
     ax.set(xscale="log", xlabel="mean squared error of a pixel", ylabel="images")
+    ax.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
     ax.legend(loc="upper left", fontsize=7)
 
 

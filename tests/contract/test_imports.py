@@ -85,14 +85,15 @@ def test_the_test_sees_the_imports_there_are() -> None:
 
 
 def loaded_after(code: str, *, absent: Sequence[str] = ()) -> set[str]:
-    """Top-level modules that are loaded after this code in a fresh Python without some packages."""
+    """Modules and packages loaded after this code in a fresh Python without some packages."""
     lines = ["import sys", *(f"sys.modules[{name!r}] = None" for name in absent), code]
-    lines.append("print(*{n.split('.')[0] for n, m in sys.modules.items() if m is not None})")
+    lines.append("print(*(n for n, m in sys.modules.items() if m is not None))")
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.splitlines()[-1].split())
+    names = done.stdout.splitlines()[-1].split()
+    return {*names, *(name.partition(".")[0] for name in names)}
 
 
 def test_a_package_that_is_made_absent_cannot_be_imported() -> None:
@@ -100,7 +101,7 @@ def test_a_package_that_is_made_absent_cannot_be_imported() -> None:
     assert "yaml" not in loaded_after(code, absent=["yaml"])
 
 
-def test_configuration_is_read_without_torch() -> None:
+def test_commands_that_compute_nothing_load_no_torch() -> None:
     modules = [
         "networks.config",
         "solvers.config",
@@ -113,13 +114,16 @@ def test_configuration_is_read_without_torch() -> None:
         "experiments.sources",
         "metrics.registry",
         "commands.configure",
+        "commands.fetch",
+        "commands.prepare",
         "commands.schema",
         "commands.summary",
+        "commands.table",
         "cli",
     ]
     loaded = loaded_after("\n".join(f"import entropic_ot.{m}" for m in modules))
     assert "entropic_ot" in loaded
-    assert not loaded & {"torch", "safetensors", "jaxtyping", "scipy", "ot", "matplotlib"}
+    assert not loaded & {"torch", "safetensors", "jaxtyping", "scipy", "ot", "PIL", "matplotlib"}
 
 
 def test_help_loads_neither_torch_nor_numpy() -> None:
@@ -154,6 +158,26 @@ for method in (ENOT, EgNOT, LightSB):
         absent=EXTRAS,
     )
     assert "torch" in loaded and not loaded & set(EXTRAS)
+
+
+def test_sampling_and_evaluating_load_neither_an_optimiser_nor_the_compiler() -> None:
+    """The compiler, torch._dynamo, which each optimiser imports, takes as long as torch itself."""
+    loaded = loaded_after(
+        """
+import entropic_ot.commands.sample, entropic_ot.commands.evaluate, entropic_ot.commands.reference
+import torch
+from entropic_ot import ENOT, EgNOT, LightSB, make_rng
+from entropic_ot.solvers.base import AveragedModule
+for method in (ENOT, EgNOT, LightSB):
+    solver = method((2,), epsilon=0.1)
+    parts = {k: v.model_state() for k, v in vars(solver).items() if isinstance(v, AveragedModule)}
+    solver.load_state_dict({"model": {**parts, "initialised": True}})
+    solver.sample(torch.zeros(2, 2), rng=make_rng(0))
+assert not {"torch._dynamo", "scipy", "ot", "torchvision", "PIL", "matplotlib"} & set(sys.modules)
+solver.state_dict()  # all that a training goes on from, its optimiser too
+"""
+    )
+    assert "torch._dynamo" in loaded  # so the assertion above can fail
 
 
 def third_party(file: Path) -> set[str]:

@@ -110,6 +110,7 @@ def train_steps(
         store.trim_log(start)  # also at 0: a run that was killed before its first checkpoint
     progress = Progress(label, steps, start=start, show=show)
     log_every = max(1, steps // log_points)
+    trained.state_dict()  # what is made on first use, such as optimisers, is made before the clock
     began = last_checkpoint = time.perf_counter()
     for step in range(start, steps):
         logs = one_step(rng, step / steps)

@@ -113,6 +113,15 @@ def decayed(learning_rate: float, schedule: Schedule, progress: float) -> float:
     return learning_rate
 
 
+def adam(module: AveragedModule, *, beta1: float) -> torch.optim.Adam:
+    """The optimiser of the weights that are trained, with torch's defaults but for `beta1`.
+
+    Solvers make it when they first need it: an optimiser imports torch's compiler, which takes as
+    long as torch itself, and whoever only samples needs none.
+    """
+    return torch.optim.Adam(module.module.parameters(), betas=(beta1, 0.999))
+
+
 def apply_gradients(
     optimizer: torch.optim.Optimizer, loss: torch.Tensor, *, learning_rate: float
 ) -> None:

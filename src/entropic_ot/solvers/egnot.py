@@ -11,6 +11,7 @@ ICLR 2024 (its weak dual and gradient), in the conventions of docs/conventions.m
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from entropic_ot.networks.mlp import MLPPotential, mlp_gradient
 from entropic_ot.problems.base import EOTProblem, FiniteDistribution
 from entropic_ot.solvers.base import (
     AveragedModule,
+    adam,
     apply_gradients,
     decayed,
     frozen,
@@ -83,9 +85,6 @@ class EgNOT:
             potential.to(self.device, memory_format=layout),  # type: ignore[call-overload]
             decay=self.config.ema_decay,
         )
-        self.optimizer = torch.optim.Adam(
-            potential.parameters(), betas=(self.config.adam_beta1, 0.999)
-        )
         self.chains: ReplayBuffer | PersistentStates | None = None
         self.compiler = Compiler(self.device, enabled=compiled)
         self.network = self.compiler(self._network)
@@ -99,6 +98,10 @@ class EgNOT:
                 f"target points of shape {self.shape}, expected standard_normal: a chain cannot "
                 "start from x. Set it."
             )
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Adam:
+        return adam(self.potential, beta1=self.config.adam_beta1)
 
     @property
     def compiled(self) -> str:

@@ -10,6 +10,7 @@ Processes", NeurIPS 2023 (its maximin problem), in the conventions of docs/conve
 from __future__ import annotations
 
 import itertools
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.adjoint_matching import bridge_points, choose_paths, exchange_ends
 from entropic_ot.solvers.base import (
     AveragedModule,
+    adam,
     apply_gradients,
     decayed,
     frozen,
@@ -73,9 +75,6 @@ class ENOT:
             potential.to(self.device, memory_format=layout),  # type: ignore[call-overload]
             decay=self.config.ema_decay,
         )
-        betas = (self.config.adam_beta1, 0.999)
-        self.drift_optimizer = torch.optim.Adam(drift.parameters(), betas=betas)
-        self.potential_optimizer = torch.optim.Adam(potential.parameters(), betas=betas)
         empty = torch.empty(0, *shape, device=self.device)
         self.pairs = empty, empty
         """Kept (X_0, X_1) of `drift_loss: adjoint`, the newest first."""
@@ -83,6 +82,14 @@ class ENOT:
         unet = isinstance(drift, UNetDrift)
         self.compiler = Compiler(self.device, enabled=compiled and unet)
         self.unet_at = self.compiler(self._unet_at)
+
+    @cached_property
+    def drift_optimizer(self) -> torch.optim.Adam:
+        return adam(self.drift, beta1=self.config.adam_beta1)
+
+    @cached_property
+    def potential_optimizer(self) -> torch.optim.Adam:
+        return adam(self.potential, beta1=self.config.adam_beta1)
 
     @property
     def compiled(self) -> str:

@@ -11,13 +11,14 @@ There is no simulation in training, and plan, potential and drift have closed fo
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.problems.base import EOTProblem
-from entropic_ot.solvers.base import AveragedModule, apply_gradients, decayed
+from entropic_ot.solvers.base import AveragedModule, adam, apply_gradients, decayed
 from entropic_ot.solvers.config import LightSBConfig
 from entropic_ot.solvers.mixture_potential import MixturePotential
 from entropic_ot.types import PerPoint, Points
@@ -58,10 +59,11 @@ class LightSB:
             epsilon=epsilon,
         ).to(self.device)
         self.mixture = AveragedModule(mixture, decay=self.config.ema_decay)
-        self.optimizer = torch.optim.Adam(
-            mixture.parameters(), betas=(self.config.adam_beta1, 0.999)
-        )
         self.initialised = False
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Adam:
+        return adam(self.mixture, beta1=self.config.adam_beta1)
 
     @property
     def _module(self) -> MixturePotential:

@@ -41,6 +41,8 @@ POTENTIALS = [
     (config("mlp", depth=1), (1,)),
     (config("resnet"), IMAGES),
     (config("resnet", depth=3, patch=2), IMAGES),
+    (config("local"), IMAGES),
+    (config("local", depth=3, patch=2), IMAGES),
     (config("conv"), IMAGES),
     (config("conv", depth=3, patch=4), IMAGES),
 ]
@@ -166,7 +168,7 @@ def test_time_features_tell_times_apart() -> None:
             build_potential,
             "unet",
             IMAGES,
-            "[channels, height, width], expected resnet or conv",
+            "[channels, height, width], expected resnet or conv or local",
         ),
         (build_potential, "conv", VECTORS, "found kind 'conv' for vectors [dim], expected mlp"),
         (build_potential, "mlp", IMAGES, "potential: found kind 'mlp' for images"),
@@ -186,7 +188,7 @@ def test_networks_that_do_not_fit_the_points_are_refused(
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["unet", "resnet", "conv"])
+@pytest.mark.parametrize("kind", ["unet", "resnet", "conv", "local"])
 def test_sides_must_be_divisible(kind: str) -> None:
     build = build_drift if kind == "unet" else build_potential
     build(config(kind, depth=3, patch=2), (3, 16, 8))
@@ -194,9 +196,20 @@ def test_sides_must_be_divisible(kind: str) -> None:
         build(config(kind, depth=3, patch=2), (3, 16, 12))
 
 
-@pytest.mark.parametrize("kind", ["resnet", "conv"])
+@pytest.mark.parametrize("kind", ["resnet", "conv", "local"])
 def test_a_potential_of_oblong_images(kind: str) -> None:
     assert build_potential(config(kind), (3, 16, 8))(points((3, 16, 8))).shape == (4,)
+
+
+def test_a_local_potential_sees_a_texture_wherever_it_is() -> None:
+    """A patch on a flat ground moved by the pooling's factor, far from the borders: the same g."""
+    potential = build_potential(config("local", depth=2), (1, 32, 32))
+    image = torch.zeros(1, 1, 32, 32)
+    image[..., 12:16, 12:16] = torch.rand(4, 4, generator=make_rng(0))
+    moved = image.roll((2, -4), dims=(2, 3))
+    flat = potential(torch.zeros_like(image))
+    torch.testing.assert_close(potential(moved), potential(image), rtol=1e-5, atol=1e-7)
+    assert (potential(image) - flat).abs() > 1e-5, "it sees the patch at all"
 
 
 def test_the_classifier_reads_the_grey_value_off_coloured_digits_of_any_size() -> None:

@@ -4,9 +4,8 @@ Faces: blurred faces against sharp ones of other people, unpaired (the deblurrin
 paper); the test images are the same on both sides, row by row, so that what a method makes of a
 blurred face can be compared with the sharp one. Image classes: one class against another.
 
-Everything is uint8 [n, 3, size, size], which stands for [-1, 1] by x / 127.5 - 1. Grey faces get
-three equal channels: every network and every metric of images takes colours, so that the stand-in
-and the paper's data go through the same code, at the same scale of the cost per pixel.
+Everything is uint8 [n, channels, size, size], which stands for [-1, 1] by x / 127.5 - 1. ORL's grey
+faces have one channel: three equal ones would let noise and networks make colours of them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 View = Callable[["Image.Image"], Pixels]
-"""What of a decoded image goes into an array: uint8 [3, size, size]."""
+"""What of a decoded image goes into an array: uint8 [channels, size, size]."""
 
 _VALUE_RANGE = "uint8 0..255 stands for [-1, 1]: x / 127.5 - 1"
 
@@ -63,6 +62,11 @@ def pixels(image: Image.Image) -> Pixels:
     return np.asarray(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
 
 
+def grey_pixels(image: Image.Image) -> Pixels:
+    """uint8 [1, height, width]."""
+    return np.asarray(image.convert("L"), dtype=np.uint8)[None]
+
+
 # --------------------------------------------------------------------------------------------------
 # Writing
 
@@ -70,8 +74,10 @@ def pixels(image: Image.Image) -> Pixels:
 class _Side:
     """Where images come from: decodes them one by one and keeps account of the bad ones."""
 
-    def __init__(self, read: Callable[[Any], Image.Image], *, skip_bad: bool) -> None:
-        self._read, self._skip_bad = read, skip_bad
+    def __init__(
+        self, read: Callable[[Any], Image.Image], *, skip_bad: bool, channels: int = 3
+    ) -> None:
+        self._read, self._skip_bad, self._channels = read, skip_bad, channels
         self.skipped: list[str] = []
 
     def images(self, keys: Sequence[Any], views: Mapping[str, View]) -> Iterator[dict[str, Pixels]]:
@@ -93,7 +99,7 @@ class _Side:
         Raises:
             DataError: a bad image that is not skipped, or not one that is good.
         """
-        shape = (len(keys), 3, size, size)
+        shape = (len(keys), self._channels, size, size)
         unfinished = {name: folder / f"{name}.npy" for name in views}
         arrays = {
             name: np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
@@ -196,7 +202,7 @@ def prepare_faces(
     Sharp: the central square (CelebA: of 140 pixels) resized to ``image_size``. Blurred: the same
     square resized to ``low_size`` and then to ``image_size``. ``out`` gets source_train.npy
     (blurred), target_train.npy (sharp, of others), source_test.npy and target_test.npy (row i of
-    both is one photograph), uint8 [n, 3, image_size, image_size], and meta.json.
+    both is one photograph), uint8 [n, 3 (orl: 1), image_size, image_size], and meta.json.
 
     Args:
         archive: as fetched.
@@ -221,8 +227,9 @@ def prepare_faces(
             groups = orl.people()
         chosen = split_groups(len(groups), test_share, seed)
         names = {part: [n for g in rows for n in groups[g]] for part, rows in chosen.items()}
-        low, high = _face_views(image_size, low_size)
-        side = _Side(_squares(bundle, crop), skip_bad=skip_bad_files)
+        channels = 1 if dataset == "orl" else 3
+        low, high = _face_views(image_size, low_size, pixels if channels == 3 else grey_pixels)
+        side = _Side(_squares(bundle, crop), skip_bad=skip_bad_files, channels=channels)
         num_source = side.write(staging, names["source"], {"source_train": low}, image_size)
         num_target = side.write(staging, names["target"], {"target_train": high}, image_size)
         test = {"source_test": low, "target_test": high}
@@ -248,12 +255,12 @@ def prepare_faces(
         write_meta(staging, meta)
 
 
-def _face_views(image_size: int, low_size: int) -> tuple[View, View]:
+def _face_views(image_size: int, low_size: int, as_array: View) -> tuple[View, View]:
     def low(image: Image.Image) -> Pixels:
-        return pixels(resized(resized(image, low_size), image_size))
+        return as_array(resized(resized(image, low_size), image_size))
 
     def high(image: Image.Image) -> Pixels:
-        return pixels(resized(image, image_size))
+        return as_array(resized(image, image_size))
 
     return low, high
 

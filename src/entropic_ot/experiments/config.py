@@ -189,7 +189,7 @@ class FacesProblem:
     kind: Literal["faces"]
     """The problem's name."""
     dataset: Literal["celeba", "orl"]
-    """CelebA is the paper's; orl has 400 grey faces, with three equal channels, of 40 people."""
+    """CelebA is the paper's; orl has 400 grey faces, of one channel, of 40 people."""
     image_size: int
     """Side of the images in pixels (64)."""
     low_size: int

@@ -27,14 +27,18 @@ def build_drift(config: NetworkConfig, shape: tuple[int, ...]) -> nn.Module:
 def build_potential(config: NetworkConfig, shape: tuple[int, ...]) -> nn.Module:
     """The potential network for points of this shape; ConfigError when they do not fit."""
     from entropic_ot.networks.mlp import MLPPotential, QuadraticMLPPotential
-    from entropic_ot.networks.resnet_potential import ConvPotential, ResNetPotential
+    from entropic_ot.networks.resnet_potential import (
+        ConvPotential,
+        LocalPotential,
+        ResNetPotential,
+    )
 
     check_kind("potential", config, len(shape))
     if len(shape) == 1:
         vectors = {"mlp": MLPPotential, "quadratic_mlp": QuadraticMLPPotential}
         return vectors[config.kind](shape[0], width=config.width, depth=config.depth)
     _check_side(config, shape)
-    kinds = {"resnet": ResNetPotential, "conv": ConvPotential}
+    kinds = {"resnet": ResNetPotential, "conv": ConvPotential, "local": LocalPotential}
     return kinds[config.kind](shape, width=config.width, depth=config.depth, patch=config.patch)
 
 

@@ -13,9 +13,10 @@ from entropic_ot.strict import at_least
 class NetworkConfig:
     """One network; which kinds fit where is checked by `networks.build`."""
 
-    kind: Literal["mlp", "quadratic_mlp", "unet", "resnet", "conv"]
+    kind: Literal["mlp", "quadratic_mlp", "unet", "resnet", "conv", "local"]
     """mlp for vectors, quadratic_mlp with a quadratic form (potential) or a linear map of x (drift)
-    added; unet (drift) and resnet or conv (potential) for images."""
+    added; unet (drift) and resnet, conv or local (potential) for images: local sees textures alone,
+    for which few images suffice."""
     width: int
     """Units of a hidden layer (mlp) or channels at the finest resolution."""
     depth: int
@@ -31,7 +32,7 @@ KINDS: dict[tuple[str, int], tuple[str, ...]] = {
     ("drift", 1): ("mlp", "quadratic_mlp"),
     ("potential", 1): ("mlp", "quadratic_mlp"),
     ("drift", 3): ("unet",),
-    ("potential", 3): ("resnet", "conv"),
+    ("potential", 3): ("resnet", "conv", "local"),
 }
 """The kinds of network by their role and the number of axes of a point (vector 1, image 3)."""
 

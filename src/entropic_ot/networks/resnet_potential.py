@@ -1,4 +1,4 @@
-"""Potentials for images: a residual net (ENOT) and a plain convolutional net (EgNOT).
+"""Potentials for images: residual nets (ENOT) and a plain convolutional net (EgNOT).
 
 Neither has normalisation over the batch: g(y) must be a function of y alone.
 """
@@ -57,6 +57,32 @@ class ResNetPotential(nn.Module):
         for block in self.blocks:
             h = block(h)
         return linear_of_image(self.last, F.silu(h)).float().squeeze(1)
+
+
+class LocalPotential(nn.Module):
+    """g(y): the mean over all places of a function of the neighbourhood, at `depth` resolutions.
+
+    A field of experts (Roth and Black, CVPR 2005): every place of every image is an example, so a
+    few hundred images teach it a texture, and nothing about where in the image anything is.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, width: int, depth: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.stem = nn.Conv2d(shape[0] * patch**2, width, 3, padding=1)
+        widths = [width * min(2**level, 8) for level in range(depth + 1)]
+        self.blocks = nn.ModuleList(
+            DownBlock(widths[i], widths[i + 1], shrink=False) for i in range(depth)
+        )
+        self.readouts = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in widths[1:])
+
+    def forward(self, y: Points) -> PerPoint:
+        h = F.pixel_unshuffle(y, self.patch).to(memory_format=torch.channels_last)
+        h, means = self.stem(h), []
+        for level, (block, readout) in enumerate(zip(self.blocks, self.readouts, strict=True)):
+            h = block(F.avg_pool2d(h, 2) if level else h)
+            means.append(readout(F.silu(h)).float().flatten(1).mean(1))
+        return torch.stack(means).sum(0)
 
 
 class ConvPotential(nn.Module):

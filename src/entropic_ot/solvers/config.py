@@ -41,6 +41,25 @@ class AdjointConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GaussianBaseConfig:
+    """Settings of ENOT's `drift_form: gaussian_endpoint`."""
+
+    num_points: int = 8192
+    """Draws of either side that means and covariances are taken of."""
+    shrinkage: float = 0.1
+    """Share of the covariances that is replaced by their diagonal in the cosine transform."""
+    min_variance: float = 1e-3
+    """Added to the variance of each pixel."""
+    max_std: float = 1.0
+    """Corrections are filtered to the target's spectrum, but to no more than this."""
+
+    def __post_init__(self) -> None:
+        at_least(2, self, "num_points")
+        positive(self, "min_variance", "max_std")
+        share(self, "shrinkage")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ENOTConfig:
     """Settings of ENOT."""
 
@@ -50,15 +69,18 @@ class ENOTConfig:
     """Network of beta(y)."""
     potential_scale: float = 1.0
     """beta is the network times this; image energies are sums over pixels, so 100 or more there."""
-    drift_form: Literal["velocity", "endpoint", "softened_endpoint", "bounded_endpoint"] = (
-        "velocity"
-    )
+    drift_form: Literal[
+        "velocity", "endpoint", "softened_endpoint", "bounded_endpoint", "gaussian_endpoint"
+    ] = "velocity"
     """What the network stands for: f itself, or an end point x1 with f = (x1 - x) / (1 - t).
 
     endpoint: x1 = x + net. bounded_endpoint: x1 in (-1, 1), for images. softened_endpoint, for
     vectors: f = (net - x) / (1 - t + s) and beta = potential_scale net - |y|^2 / (2 s), so that
-    with both networks zero f is optimal for beta. See `ENOT.velocity`.
+    with both networks zero f is optimal for beta. gaussian_endpoint, for images: both networks
+    correct the plan between Gaussian fits of the data. See `ENOT.velocity`.
     """
+    gaussian_base: GaussianBaseConfig = GaussianBaseConfig()
+    """Settings of drift_form gaussian_endpoint."""
     endpoint_softening: float = 0.1
     """s of drift_form softened_endpoint: the variance of the target's narrowest parts / epsilon."""
     drift_loss: Literal["path", "adjoint"] = "path"
@@ -99,6 +121,22 @@ class ENOTConfig:
         share_below_one(self, "adam_beta1", "ema_decay")
         share(self, "epsilon_ramp")
         self._check_vectors()
+        self._check_images()
+
+    def _check_images(self) -> None:
+        if self.drift_form != "gaussian_endpoint":
+            return
+        if self.drift.kind != "unet":
+            raise ConfigError(
+                f"drift_form: found gaussian_endpoint with a drift of kind {self.drift.kind}, "
+                "expected unet, since it is for images. For vectors, networks of kind "
+                "quadratic_mlp hold the same plan."
+            )
+        if self.epsilon_ramp > 0:
+            raise ConfigError(
+                f"epsilon_ramp: found {self.epsilon_ramp:g} with drift_form: gaussian_endpoint, "
+                "expected 0: the plan that it starts from is that of epsilon itself."
+            )
 
     def _check_vectors(self) -> None:
         asked = [f"drift_loss: {self.drift_loss}"] if self.drift_loss == "adjoint" else []

@@ -38,6 +38,7 @@ from entropic_ot.solvers.base import (
 )
 from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import ENOTConfig, Precision
+from entropic_ot.solvers.gaussian_base import GaussianBase
 from entropic_ot.types import Points
 
 
@@ -78,6 +79,8 @@ class ENOT:
         empty = torch.empty(0, *shape, device=self.device)
         self.pairs = empty, empty
         """Kept (X_0, X_1) of `drift_loss: adjoint`, the newest first."""
+        self.base: GaussianBase | None = None
+        """Of `drift_form: gaussian_endpoint`, fitted before the first step."""
         # An MLP's path is one node of the graph (networks.mlp_path), with nothing to compile.
         unet = isinstance(drift, UNetDrift)
         self.compiler = Compiler(self.device, enabled=compiled and unet)
@@ -182,11 +185,16 @@ class ENOT:
 
         The end point of the optimal f is E[X_1 | X_t = x], so images in [-1, 1] bound it. At t = 0
         it starts near x; the weight of x falls with its noise as in EDM (Karras et al., 2022,
-        c_skip with sigma_data = 1/2 and sigma^2 = epsilon t).
+        c_skip with sigma_data = 1/2 and sigma^2 = epsilon t). gaussian_endpoint: E[X_1 | X_t = x]
+        of the Gaussian fits, corrected by the network; t is one of `times`.
         """
-        if self.config.drift_form != "bounded_endpoint":
+        if self.config.drift_form not in ("bounded_endpoint", "gaussian_endpoint"):
             factor, shortcut = self._precondition(t)
             return factor * (out + shortcut * x)  # type: ignore[no-any-return]
+        if self.config.drift_form == "gaussian_endpoint":
+            assert self.base is not None, "a step or a loaded state comes first"
+            x1 = self.base.end_point(self.times.index(t), x, out)
+            return (x1 - x) / (1 - t)
         skip = 1 / (1 + 4 * epsilon * t)
         return (torch.tanh(out + 2 * skip * x) - x) / (1 - t)
 
@@ -196,6 +204,8 @@ class ENOT:
             value = self.config.potential_scale * self.potential.module(y)
         if self.config.drift_form == "softened_endpoint":
             value = value - y.square().sum(1) / (2 * self.config.endpoint_softening)
+        if self.base is not None:
+            value = value + self.base.beta(y)
         return value  # type: ignore[no-any-return]
 
     def _beta_gradient(self, y: Points) -> Points:
@@ -217,6 +227,8 @@ class ENOT:
         `problem.cost` is not read.
         """
         config = self.config
+        if config.drift_form == "gaussian_endpoint" and self.base is None:
+            self.base = self._fit_base(problem, rng=rng)
         ramp = 1.0 if progress >= config.epsilon_ramp else progress / config.epsilon_ramp
         epsilon = problem.epsilon * ramp
         if config.drift_loss == "adjoint":
@@ -232,6 +244,16 @@ class ENOT:
                 ends = self.simulate(x0, rng=rng, epsilon=epsilon).final
             gap = self._step_potential(y, ends, progress=progress)
         return {"energy": float(energy), "potential_gap": float(gap)}
+
+    def _fit_base(self, problem: EOTProblem, *, rng: torch.Generator) -> GaussianBase:
+        config = self.config.gaussian_base
+        return GaussianBase.fit(
+            problem.source.sample(config.num_points, rng=rng),
+            problem.target.sample(config.num_points, rng=rng),
+            times=self.times[:-1],
+            epsilon=self.epsilon,
+            config=config,
+        )
 
     def _step_potential(self, y: Points, ends: Points, *, progress: float) -> torch.Tensor:
         """One ascent step of E beta(y) - E beta(ends) in beta; returns that difference."""
@@ -335,6 +357,7 @@ class ENOT:
             "model": {
                 "drift": self.drift.model_state(),
                 "potential": self.potential.model_state(),
+                **({} if self.base is None else {"base": self.base.state()}),
             },
             "training": {
                 "drift": self.drift.training_state(),
@@ -347,6 +370,8 @@ class ENOT:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         model, training = state["model"], state.get("training")
+        if "base" in model:
+            self.base = GaussianBase.from_state(model["base"], device=self.device)
         self.drift.load(model["drift"], training and training["drift"])
         self.potential.load(model["potential"], training and training["potential"])
         if training:

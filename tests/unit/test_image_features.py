@@ -16,7 +16,8 @@ import torch
 
 from entropic_ot.data import download
 from entropic_ot.data.array_pickle import read_array_pickle
-from entropic_ot.data.fetch import ChecksumError, MissingFilesError
+from entropic_ot.data.checksums import ChecksumError
+from entropic_ot.data.fetch import MissingFilesError
 from entropic_ot.data.sources import MIRROR_VARIABLE
 from entropic_ot.data.weights import INCEPTION
 from entropic_ot.errors import DataError

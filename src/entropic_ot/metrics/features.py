@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION, fetch_weights
+from entropic_ot.data.checksums import obtain_files
+from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import IMAGE_SIZE, EfficientNetLite0
@@ -90,7 +91,7 @@ def effnet_features(weights: Path) -> FeatureExtractor:
 
     The weights are fetched into the folder `weights` when they are not there.
     """
-    path = fetch_weights(EFFICIENTNET_LITE0, weights)
+    path = obtain_files((EFFICIENTNET_LITE0,), weights)[0]
     network = EfficientNetLite0()
     network.load_published(torch.load(path, map_location="cpu", weights_only=True))
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -111,7 +112,7 @@ def inception_features(weights: Path) -> FeatureExtractor:
         MissingFilesError: the weights are not in the folder `weights` and cannot be fetched.
         ConfigError: torch-fidelity is not installed.
     """
-    path = fetch_weights(INCEPTION, weights)
+    path = obtain_files((INCEPTION,), weights)[0]
     try:
         import_torchvision()
         from torch_fidelity import FeatureExtractorInceptionV3

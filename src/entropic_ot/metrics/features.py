@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +46,18 @@ class FeatureExtractor:
         Raises:
             DataError: another shape, or a value that is no finite number.
         """
-        parts = as_rgb(images).split(self.batch_size)
+        parts = in_batches_of_rgb(images, self.batch_size)
         return torch.cat([self.embed(to_bytes(part)).float() for part in parts]).cpu().numpy()
+
+
+def in_batches_of_rgb(images: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
+    """`as_rgb` of so many images at once: no more of them are held in 32 bits.
+
+    Raises:
+        DataError: as `as_rgb`.
+    """
+    for start in range(0, max(len(images), 1), batch_size):
+        yield as_rgb(images[start : start + batch_size])
 
 
 def as_rgb(images: np.ndarray) -> torch.Tensor:

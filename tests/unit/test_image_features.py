@@ -27,11 +27,11 @@ from entropic_ot.metrics.features import (
     inception_features,
     lenet_features,
     state_sha256,
-    to_bytes,
 )
 from entropic_ot.metrics.real_side import real_features
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import EfficientNetLite0, SameConv
+from entropic_ot.pixels import to_bytes
 
 
 def images(n: int = 24, seed: int = 0) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from entropic_ot.device import make_rng
 from entropic_ot.metrics import features
 from entropic_ot.metrics.features import FeatureExtractor
+from entropic_ot.pixels import to_bytes
 from entropic_ot.problems.base import ArrayDistribution
 
 
@@ -58,5 +59,5 @@ def test_images_are_held_in_32_bits_batch_by_batch(monkeypatch: pytest.MonkeyPat
     images = np.random.default_rng(0).uniform(-1, 1, (20, 3, 4, 4)).astype(np.float16)
     found = extractor(images)
     assert sizes == [8, 8, 4]
-    whole = features.to_bytes(original(images)).float().mean((2, 3)).numpy()
+    whole = to_bytes(original(images)).float().mean((2, 3)).numpy()
     np.testing.assert_allclose(found, whole, rtol=1e-6)  # means of 16 bytes in 32 bits

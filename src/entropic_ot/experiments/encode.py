@@ -28,6 +28,7 @@ from entropic_ot.generators.encoding import (
 )
 from entropic_ot.generators.export import as_bytes
 from entropic_ot.networks.stylegan2 import Generator
+from entropic_ot.pixels import from_bytes
 from entropic_ot.progress import Progress
 
 Arrays = dict[str, NDArray[Any]]
@@ -77,8 +78,7 @@ class ImageEncoder:
         parts = []
         for start in range(0, len(images), own.config.batch_size):
             rows = torch.from_numpy(np.array(images[start : start + own.config.batch_size]))
-            pixels = rows.float() / 127.5 - 1 if rows.dtype == torch.uint8 else rows.float()
-            pixels = pixels.to(own.device)
+            pixels = from_bytes(rows).to(own.device)
             found = encode(pixels, own.encoder, own.generator, own.moments, own.config)
             parts.append(
                 {

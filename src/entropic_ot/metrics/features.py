@@ -16,6 +16,7 @@ from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import IMAGE_SIZE, EfficientNetLite0
+from entropic_ot.pixels import from_bytes, to_bytes
 
 BATCH = 64
 SMALL_BATCH = 8
@@ -73,11 +74,6 @@ def as_rgb(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).float().expand(-1, 3, -1, -1)
 
 
-def to_bytes(images: torch.Tensor) -> torch.Tensor:
-    """[-1, 1] -> 0 to 255, the nearest; what lies outside goes to the border."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
 def _bad_images(found: str) -> DataError:
     return DataError.about(
         "images",
@@ -91,7 +87,7 @@ def lenet_features(classifier: DigitClassifier) -> FeatureExtractor:
     """The last hidden layer of the project's own digit classifier: it does not see colour."""
 
     def embed(images: torch.Tensor) -> torch.Tensor:
-        return classifier.embed(images.float() / 127.5 - 1)
+        return classifier.embed(from_bytes(images))
 
     return FeatureExtractor("lenet", state_sha256(classifier), embed)
 

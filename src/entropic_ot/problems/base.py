@@ -10,6 +10,7 @@ import torch
 
 from entropic_ot.costs import Cost, HalfSquaredEuclidean
 from entropic_ot.errors import DataError
+from entropic_ot.pixels import from_bytes
 from entropic_ot.types import PerPoint, Points
 
 
@@ -129,7 +130,7 @@ class ArrayDistribution:
             if self._resident is None or self._resident.device != indices.device:
                 self._resident = torch.from_numpy(np.array(self._array)).to(indices.device)
             rows = self._resident[indices]
-        return rows.float() / 127.5 - 1 if rows.dtype == torch.uint8 else rows.float()
+        return from_bytes(rows)
 
     def sample(self, n: int, *, rng: torch.Generator) -> Points:
         return self.at(torch.randint(len(self), (n,), generator=rng, device=rng.device))

@@ -43,7 +43,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "dataset",
-        choices=["mnist", "msci", "cifar10", "orl", "celeba", "afhq", *PUBLISHED_WEIGHTS],
+        choices=[
+            "mnist",
+            "msci",
+            "cifar10",
+            "orl",
+            "celeba",
+            "afhq",
+            "afhqdog",
+            *PUBLISHED_WEIGHTS,
+        ],
     )
     p.add_argument("--dim", type=int, choices=[50, 100], default=50, help="of msci")
     path(p, "--out", "mnist: the pointer file to write; else the folder (weights: data/weights)")

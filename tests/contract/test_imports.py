@@ -19,6 +19,7 @@ RANKS = {
     "errors": 0,
     "files": 0,
     "progress": 0,
+    "pixels": 1,
     "restricted_pickle": 1,
     "strict": 1,
     "costs": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from matplotlib.figure import Figure
 from entropic_ot.plotting import encoding
 
 RNG = np.random.default_rng(0)
+RECORD = {
+    **{"commit": "0123456789abcdef", "dirty": False, "config_sha256": "fedcba9876543210"},
+    **{"train_seconds": 41.7, "device": "a CPU, 1 threads"},
+}
 
 
 def images(n: int) -> np.ndarray:
@@ -51,6 +56,13 @@ def test_the_histogram_counts_every_image() -> None:
     assert heights == [50, 50]
 
 
+def test_a_latents_file_says_what_it_was_made_from() -> None:
+    text = encoding.made_from(RECORD)
+    assert text.endswith("42 s on a CPU, 1 threads; commit 0123456789; settings fedcba9876")
+    assert "; no commit; " in encoding.made_from(RECORD | {"commit": None, "dirty": None})
+    assert "456789 with uncommitted edits" in encoding.made_from(RECORD | {"dirty": True})
+
+
 @pytest.mark.parametrize("num", [1, 16])
 def test_the_notebook_draws_a_latents_file(num: int, tmp_path: Path) -> None:
     jupytext = pytest.importorskip("jupytext")
@@ -72,7 +84,10 @@ def test_the_notebook_draws_a_latents_file(num: int, tmp_path: Path) -> None:
     )
     path = Path(__file__).parents[2] / "workflow/notebooks/encoding.py"
     code = [cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code"]
+    provenance = tmp_path / "latents.json"
+    provenance.write_text(json.dumps(RECORD))
     given = f"out = {str(tmp_path / 'figure')!r}\nlatents = {str(latents)!r}"
+    given += f"\nprovenance = {str(provenance)!r}"
     exec("\n".join([code[0], given, *code[1:]]), {})
     assert (tmp_path / "figure.png").stat().st_size > 5000
     assert (tmp_path / "figure.pdf").exists()

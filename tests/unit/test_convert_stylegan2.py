@@ -7,6 +7,7 @@ torch_utils.persistence with their source text and state, nested in one another.
 from __future__ import annotations
 
 import collections
+import hashlib
 import io
 import json
 import os
@@ -584,8 +585,33 @@ def test_the_command_converts_and_reports(
     source, out = written(tmp_path / "net.pkl", published(small())), tmp_path / "net.safetensors"
     argv = ["convert", "--pickle", str(source), "--out", str(out)]
     assert main(argv) == 0
-    assert "generator of 32x32 images with 3 channels, skip, from z of 7" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "generator of 32x32 images with 3 channels, skip, from z of 7" in printed
+    assert f"{source}: sha256 {file_sha256(source)}" in printed
+    record = json.loads((tmp_path / "provenance.json").read_text())
+    assert record["data_sha256"] == {str(source): file_sha256(source)}
+    assert record["config_sha256"] is None and record["train_seconds"] > 0
     source.write_bytes(b"\x80\x02cos\nsystem\n.")
     assert main(argv) == 1
     message = capsys.readouterr().err
     assert message.startswith(f"entropic-ot convert: error: {source}: found the global 'os.system'")
+
+
+def test_the_published_dogs_must_have_their_checksum_or_be_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("EOT_ACCEPT_SHA256", raising=False)
+    source, out = (
+        written(tmp_path / "afhqdog.pkl", published(small())),
+        tmp_path / "net.safetensors",
+    )
+    argv = ["convert", "--pickle", str(source), "--out", str(out)]
+    assert main(argv) == 1
+    message = capsys.readouterr().err
+    found = hashlib.md5(source.read_bytes()).hexdigest()
+    assert f"{source}: found a file with md5 {found}" in message
+    assert "expected md5 8fa2162d23fe76012bec12b1910b4e65" in message
+    assert f"EOT_ACCEPT_SHA256={file_sha256(source)}" in message
+    assert not out.exists()
+    monkeypatch.setenv("EOT_ACCEPT_SHA256", file_sha256(source))
+    assert main(argv) == 0 and out.exists()

@@ -141,7 +141,8 @@ def test_a_data_set_is_encoded_row_by_row_and_resumes_by_chunks(
     generator: Generator, encoder: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, work = data_set(tmp_path, generator), tmp_path / "work"
-    arrays = encode_data_set(encoder, data, work, label="test")
+    encoded = encode_data_set(encoder, data, work, label="test")
+    arrays = encoded.arrays
     shapes = {n: a.shape for n, a in arrays.items() if not n.startswith(ENCODER)}
     assert shapes == {
         **{f"{n}_w": (12, 6) for n in ("target_train", "target_test")},
@@ -170,7 +171,10 @@ def test_a_data_set_is_encoded_row_by_row_and_resumes_by_chunks(
     again = encode_data_set(encoder, data, work, label="test")
     assert computed == [5, 2]
     for name, values in arrays.items():
-        np.testing.assert_array_equal(again[name], values)
+        np.testing.assert_array_equal(again.arrays[name], values)
+    # The seconds of the four chunks that were there count, and those of the encoder.
+    kept = [np.load(work / f"target_train-{start:08d}.npz")["seconds"] for start in (0, 5, 10)]
+    assert again.seconds > encoder.seconds + float(sum(kept))
 
 
 def test_the_encoder_comes_back_from_a_latents_file(

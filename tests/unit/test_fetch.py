@@ -25,7 +25,8 @@ import pytest
 
 from entropic_ot.data import download, fetch, packages
 from entropic_ot.data.archives import ArchiveLimits
-from entropic_ot.data.fetch import ChecksumError, MissingFilesError, fetch_files
+from entropic_ot.data.checksums import ChecksumError
+from entropic_ot.data.fetch import MissingFilesError, fetch_files
 from entropic_ot.data.sources import (
     ACCEPT_VARIABLE,
     MIRROR_VARIABLE,

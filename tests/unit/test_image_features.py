@@ -16,7 +16,8 @@ import torch
 
 from entropic_ot.data import download
 from entropic_ot.data.array_pickle import read_array_pickle
-from entropic_ot.data.fetch import ChecksumError, MissingFilesError
+from entropic_ot.data.checksums import ChecksumError
+from entropic_ot.data.fetch import MissingFilesError
 from entropic_ot.data.sources import MIRROR_VARIABLE
 from entropic_ot.data.weights import INCEPTION
 from entropic_ot.errors import DataError
@@ -26,11 +27,11 @@ from entropic_ot.metrics.features import (
     inception_features,
     lenet_features,
     state_sha256,
-    to_bytes,
 )
 from entropic_ot.metrics.real_side import real_features
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import EfficientNetLite0, SameConv
+from entropic_ot.pixels import to_bytes
 
 
 def images(n: int = 24, seed: int = 0) -> np.ndarray:

@@ -15,10 +15,11 @@ from PIL import Image
 
 from entropic_ot.commands.prepare import prepare
 from entropic_ot.data import afhq, celeba, image_sides, orl
-from entropic_ot.data.fetch import ChecksumError
+from entropic_ot.data.checksums import ChecksumError
+from entropic_ot.data.fetch import fetch_files
 from entropic_ot.data.image_sides import prepare_faces, prepare_image_classes, split_groups
 from entropic_ot.data.mnist import MNIST_FILES
-from entropic_ot.data.sources import RemoteFile
+from entropic_ot.data.sources import RemoteFile, looks_available
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import IMAGE_CLASSES
 from entropic_ot.experiments.paths import AFHQ, CELEBA, CIFAR10_FILES, MNIST_SOURCE, ORL
@@ -320,12 +321,14 @@ def test_archives_come_out_of_a_mirror_and_can_be_prepared(
     tmp_path: Path, small_archives: Path
 ) -> None:
     raw = tmp_path / "raw"
-    assert celeba.celeba_available(raw, [small_archives])
-    assert afhq.afhq_available(raw, [small_archives])
-    assert not celeba.celeba_available(raw, [])
-    prepare_faces(celeba.fetch_celeba(raw), tmp_path / "faces", dataset="celeba", **FACES)
-    prepare_image_classes(afhq.fetch_afhq(raw), tmp_path / "classes", **CLASSES)
-    assert celeba.celeba_available(raw, [])
+    assert looks_available(celeba.ARCHIVE, raw, [small_archives])
+    assert looks_available(afhq.ARCHIVE, raw, [small_archives])
+    assert not looks_available(celeba.ARCHIVE, raw, [])
+    prepare_faces(
+        fetch_files((celeba.ARCHIVE,), raw)[0], tmp_path / "faces", dataset="celeba", **FACES
+    )
+    prepare_image_classes(fetch_files((afhq.ARCHIVE,), raw)[0], tmp_path / "classes", **CLASSES)
+    assert looks_available(celeba.ARCHIVE, raw, [])
 
 
 def test_another_afhq_is_refused_until_exactly_it_is_accepted(
@@ -336,16 +339,16 @@ def test_another_afhq_is_refused_until_exactly_it_is_accepted(
 ) -> None:
     other = make_zip(tmp_path / "afhq.zip", {"afhq/train/cat/other.jpg": encoded(coloured(1))})
     with pytest.raises(ChecksumError) as caught:
-        afhq.fetch_afhq(tmp_path)
+        fetch_files((afhq.ARCHIVE,), tmp_path)
     message = str(caught.value)
     assert "single third-party source" in message and "EOT_ACCEPT_SHA256=" in message
     accepted = message.partition("EOT_ACCEPT_SHA256=")[2][:64]
     monkeypatch.setenv("EOT_ACCEPT_SHA256", f"{'0' * 64}")
     with pytest.raises(ChecksumError):
-        afhq.fetch_afhq(tmp_path)
+        fetch_files((afhq.ARCHIVE,), tmp_path)
     monkeypatch.setenv("EOT_ACCEPT_SHA256", f"{'0' * 64}:{accepted.upper()}")
     with caplog.at_level("WARNING"):
-        assert afhq.fetch_afhq(tmp_path) == other
+        assert fetch_files((afhq.ARCHIVE,), tmp_path) == (other,)
     assert "accepted although its md5 is" in caplog.text and accepted in caplog.text
 
 
@@ -355,7 +358,7 @@ def test_another_celeba_cannot_be_accepted(
     other = make_zip(tmp_path / "img_align_celeba.zip", {"a": b"b"})
     monkeypatch.setenv("EOT_ACCEPT_SHA256", file_sha256(other))
     with pytest.raises(ChecksumError, match="md5"):
-        celeba.fetch_celeba(tmp_path)
+        fetch_files((celeba.ARCHIVE,), tmp_path)
 
 
 @pytest.fixture

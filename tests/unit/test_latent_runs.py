@@ -99,7 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         np.save(folder / file, as_bytes(generator(torch.randn(20, 6))))
     moments = latent_moments(generator, rng=make_rng(0))
-    encoder = ImageEncoder(EncoderTraining(encoding_config(), generator, moments))
+    encoder = ImageEncoder(EncoderTraining(encoding_config(), generator, moments), seconds=0.0)
     found = {
         f"source_{part}_{key}": values
         for part in ("train", "test")

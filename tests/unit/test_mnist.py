@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from entropic_ot.data import mnist
-from entropic_ot.data.fetch import ChecksumError, MissingFilesError
+from entropic_ot.data import fetch_mnist, mnist
+from entropic_ot.data.checksums import ChecksumError
+from entropic_ot.data.fetch import MissingFilesError
 from entropic_ot.data.sources import HttpsSource, NpmSource, RemoteFile
 from entropic_ot.errors import DataError
 
@@ -200,11 +201,13 @@ def _small_files(
         mnist, "MNIST_FILES", tuple(small(file, full) for file in mnist.MNIST_FILES)
     )
     monkeypatch.setattr(mnist, "MNIST_5K_FILE", small(mnist.MNIST_5K_FILE, subset))
+    monkeypatch.setitem(mnist.FILES, "mnist", mnist.MNIST_FILES)
+    monkeypatch.setitem(mnist.FILES, "mnist_5k", (mnist.MNIST_5K_FILE,))
 
 
 def test_the_full_set_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _small_files(monkeypatch, tmp_path / "mirror", full=True, subset=True)
-    source = mnist.fetch_mnist_or_5k(tmp_path / "out")
+    source = fetch_mnist.fetch_mnist_or_5k(tmp_path / "out")
     assert source.name == "mnist"
     assert source.folder == tmp_path / "out"
     assert sorted(path.name for path in source.files) == sorted(
@@ -218,9 +221,9 @@ def test_the_subset_replaces_the_full_set_only_with_a_warning(
 ) -> None:
     _small_files(monkeypatch, tmp_path / "mirror", full=False, subset=True)
     with pytest.raises(MissingFilesError, match="4 of 4 files"):
-        mnist.fetch_mnist(tmp_path / "out")
+        fetch_mnist.fetch_mnist(tmp_path / "out")
     with caplog.at_level(logging.WARNING):
-        source = mnist.fetch_mnist_or_5k(tmp_path / "out")
+        source = fetch_mnist.fetch_mnist_or_5k(tmp_path / "out")
     assert source.name == "mnist_5k"
     assert source.files == (tmp_path / "out" / "mnist_5k.csv.gz",)
     assert "mnist is replaced by its subset mnist_5k" in caplog.text
@@ -231,7 +234,7 @@ def test_if_neither_can_be_had_the_error_lists_both(
 ) -> None:
     _small_files(monkeypatch, tmp_path / "mirror", full=False, subset=False)
     with pytest.raises(MissingFilesError, match=r"(?s)train-images.*subset.*mnist_5k\.csv\.gz"):
-        mnist.fetch_mnist_or_5k(tmp_path / "out")
+        fetch_mnist.fetch_mnist_or_5k(tmp_path / "out")
 
 
 def test_a_wrong_file_in_place_is_not_papered_over_by_the_subset(
@@ -240,7 +243,7 @@ def test_a_wrong_file_in_place_is_not_papered_over_by_the_subset(
     _small_files(monkeypatch, tmp_path / "mirror", full=False, subset=True)
     (tmp_path / mnist.TRAIN_IMAGES.name).write_bytes(b"wrong")
     with pytest.raises(ChecksumError):
-        mnist.fetch_mnist_or_5k(tmp_path)
+        fetch_mnist.fetch_mnist_or_5k(tmp_path)
 
 
 def test_digits_are_fetched_again_when_only_the_pointer_is_there(
@@ -250,7 +253,9 @@ def test_digits_are_fetched_again_when_only_the_pointer_is_there(
 
     pointer = tmp_path / "mnist_source.json"
     pointer.write_text('{"name": "mnist_5k", "folder": "mnist", "sha256": {"a.csv.gz": "0"}}')
-    fetched: list[Path] = []
-    monkeypatch.setattr(prepare, "fetch_mnist_5k", fetched.append)
-    assert prepare.mnist_folder(pointer) == tmp_path / "mnist"
-    assert fetched == [tmp_path / "mnist"]
+    _small_files(monkeypatch, tmp_path / "mirror", full=True, subset=True)
+    folder = prepare.mnist_folder(pointer)
+    assert [path.name for path in folder.iterdir()] == ["mnist_5k.csv.gz"]
+    (folder / "mnist_5k.csv.gz").write_bytes(b"edited")
+    with pytest.raises(ChecksumError):
+        prepare.mnist_folder(pointer)

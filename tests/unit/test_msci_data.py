@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from entropic_ot.data import msci
-from entropic_ot.data.fetch import ChecksumError, MissingFilesError
-from entropic_ot.data.sources import mirror_folders
+from entropic_ot.data.checksums import ChecksumError
+from entropic_ot.data.fetch import MissingFilesError, fetch_files
+from entropic_ot.data.sources import looks_available, mirror_folders
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.files import file_sha256
 
@@ -44,6 +45,10 @@ def _sparse(path: Path, size_bytes: int) -> None:
         stream.truncate(size_bytes)
 
 
+def available(folder: Path, dim: int, mirrors: Sequence[Path]) -> bool:
+    return all(looks_available(file, folder, mirrors) for file in msci.msci_files(dim))
+
+
 def test_the_files_are_the_four_days_of_one_dimension() -> None:
     for dim in (50, 100):
         names = [file.name for file in msci.msci_files(dim)]
@@ -61,14 +66,14 @@ def test_available_needs_all_four_files_of_the_right_size(tmp_path: Path) -> Non
         assert file.size_bytes is not None
         _sparse(out / file.name, file.size_bytes)
     for file in files[2:]:
-        assert not msci.msci_available(out, 50, [mirror])
+        assert not available(out, 50, [mirror])
         assert file.size_bytes is not None
         _sparse(mirror / file.name, file.size_bytes)
-    assert msci.msci_available(out, 50, [mirror])
-    assert not msci.msci_available(out, 50, [])
-    assert not msci.msci_available(out, 100, [mirror])
+    assert available(out, 50, [mirror])
+    assert not available(out, 50, [])
+    assert not available(out, 100, [mirror])
     _sparse(mirror / files[-1].name, 10)
-    assert not msci.msci_available(out, 50, [mirror])
+    assert not available(out, 50, [mirror])
 
 
 def test_a_mirror_file_of_the_right_size_but_wrong_contents_is_not_taken(
@@ -82,7 +87,7 @@ def test_a_mirror_file_of_the_right_size_but_wrong_contents_is_not_taken(
         "entropic_ot.data.fetch.open_https", _unreachable
     )  # never the network in a test
     with pytest.raises(MissingFilesError, match="4 of 4"):
-        msci.fetch_msci(tmp_path / "out", 50)
+        fetch_files(msci.msci_files(50), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -118,7 +123,7 @@ def test_unknown_settings_and_dimensions_are_config_errors(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="found 5; expected 50 or 100"):
         msci.load_msci(tmp_path, 5, "2to4")
     with pytest.raises(ConfigError, match="found 5; expected 50 or 100"):
-        msci.msci_available(tmp_path, 5, [])
+        available(tmp_path, 5, [])
 
 
 @pytest.mark.parametrize(
@@ -157,7 +162,7 @@ def test_a_missing_or_other_file_is_named(tmp_path: Path, known: Callable[[Path]
 
 def _real_mirrors(dim: int) -> list[Path]:
     folders = [folder for folder in mirror_folders() if folder.is_dir()]
-    if not msci.msci_available(Path("absent"), dim, folders):
+    if not available(Path("absent"), dim, folders):
         pytest.skip(f"no mirror folder (EOT_MIRROR) has the MSCI files of {dim} components")
     return folders
 
@@ -181,8 +186,8 @@ def test_the_real_files_have_the_published_scales(
 ) -> None:
     mirrors = _real_mirrors(dim)
     monkeypatch.setenv("EOT_MIRROR", ":".join(map(str, mirrors)))
-    msci.fetch_msci(tmp_path, dim)
-    assert msci.msci_available(tmp_path, dim, [])
+    fetch_files(msci.msci_files(dim), tmp_path)
+    assert available(tmp_path, dim, [])
     data = msci.load_msci(tmp_path, dim, setting)
     assert data.scale == pytest.approx(scale, abs=5e-5)
     assert (len(data.source), len(data.target), len(data.evaluation)) == shapes

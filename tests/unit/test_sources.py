@@ -118,6 +118,35 @@ def test_training_does_not_depend_on_metrics_or_plots() -> None:
     assert not [p for p in parts if p.startswith("metrics/") and p not in METRICS_OF_TRAINING]
 
 
+FETCHING = {
+    f"src/entropic_ot/data/{name}.py"
+    for name in ("download", "fetch", "fetch_cifar10", "fetch_mnist", "package_index", "packages")
+}
+
+
+@pytest.mark.parametrize("command", write_sources.COMMANDS)
+def test_an_edit_of_what_fetches_data_makes_nothing_stale(command: str) -> None:
+    """Data is known by its hash. A stale `prepare` would train every run on images anew."""
+    module = write_sources.MODULES[command]
+    sources = {
+        Path(file).relative_to(REPOSITORY).as_posix()
+        for file in source_closure(module, REPOSITORY / "src")
+    }
+    assert not sources & FETCHING
+
+
+def test_all_files_that_fetch_are_known_to_that_test() -> None:
+    """`entropic-ot fetch` needs them, and no other command does."""
+
+    def closure(module: str) -> set[str]:
+        files = source_closure(module, REPOSITORY / "src")
+        return {Path(file).relative_to(REPOSITORY).as_posix() for file in files}
+
+    others = set().union(*(closure(module) for module in write_sources.MODULES.values()))
+    fetching = closure("entropic_ot.commands.fetch") - others
+    assert fetching == FETCHING | {"src/entropic_ot/commands/fetch.py"}
+
+
 # Names and units only, which params.yaml is checked against; no metric is computed there.
 METRICS_OF_TRAINING = ("metrics/__init__.py", "metrics/registry.py")
 

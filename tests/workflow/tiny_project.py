@@ -183,8 +183,21 @@ def tiny_params() -> dict[str, Any]:
     return params
 
 
-def make_project(folder: Path) -> Project:
-    """The files of a fresh clone, and the user's own two arrays."""
+def make_project(
+    folder: Path,
+    params: dict[str, Any] | None = None,
+    *,
+    figures: tuple[str, ...] = ("gaussian", "my_data"),
+    real_notebooks: tuple[str, ...] = ("tables",),
+) -> Project:
+    """The files of a fresh clone, and the user's own two arrays.
+
+    Args:
+        folder: where.
+        params: its params.yaml; None: `tiny_params()`.
+        figures: notebooks that only write files.
+        real_notebooks: those of the repository.
+    """
     for name in COPIED:
         source, target = REPOSITORY / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -194,13 +207,13 @@ def make_project(folder: Path) -> Project:
         else:
             shutil.copy2(source, target)
     (folder / "profiles").symlink_to("workflow/profiles")
-    (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params or tiny_params(), sort_keys=False))
     notebooks = folder / "workflow/notebooks"
     notebooks.mkdir()
-    for name in ("gaussian", "my_data"):
+    for name in figures:
         (notebooks / f"{name}.py").write_text(NOTEBOOK)
-    # The comparison tables are the real ones.
-    shutil.copy2(REPOSITORY / "workflow/notebooks/tables.py", notebooks)
+    for name in real_notebooks:
+        shutil.copy2(REPOSITORY / f"workflow/notebooks/{name}.py", notebooks)
     write_arrays(folder)
     project = Project(folder)
     project.git("init", "--quiet", "--initial-branch", "main")

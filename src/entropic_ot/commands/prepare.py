@@ -7,10 +7,10 @@ from pathlib import Path
 
 from entropic_ot.data import afhq, celeba, cifar10, orl
 from entropic_ot.data.arrays import prepare_arrays
+from entropic_ot.data.checksums import obtain_files, verify_file
 from entropic_ot.data.coloured_mnist import prepare_coloured_mnist
-from entropic_ot.data.fetch import verify_file
 from entropic_ot.data.image_sides import prepare_faces, prepare_image_classes
-from entropic_ot.data.mnist import fetch_mnist, fetch_mnist_5k
+from entropic_ot.data.mnist import FILES
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import (
     ArraysProblem,
@@ -30,13 +30,13 @@ def mnist_folder(pointer: Path = MNIST_SOURCE) -> Path:
     try:
         record = json.loads(pointer.read_text())
         folder = pointer.parent / record["folder"]
-        fetch = {"mnist": fetch_mnist, "mnist_5k": fetch_mnist_5k}[record["name"]]
+        files = FILES[record["name"]]
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise DataError(
             f"{pointer}: cannot be read ({error!r}); `entropic-ot fetch mnist --out {pointer}` "
             "writes it"
         ) from None
-    fetch(folder)
+    obtain_files(files, folder)
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from entropic_ot.experiments.generator_config import load_training_job
 from entropic_ot.experiments.paths import PREPARED, dataset_name
 from entropic_ot.experiments.provenance import fingerprint, provenance
 from entropic_ot.experiments.store import LOG, PROVENANCE, RunStore
-from entropic_ot.files import atomic_path, file_sha256, write_json
+from entropic_ot.files import file_sha256, write_json
 from entropic_ot.generators.export import as_bytes, contact_sheet, save_generator
 from entropic_ot.generators.training import GeneratorTraining
 from entropic_ot.problems.base import ArrayDistribution
@@ -62,8 +61,7 @@ def train_generator(config_path: Path, out: Path, work: Path) -> None:
             after_step=keep_samples,
         )
         contact_sheet(out / SAMPLES, as_bytes(training.samples(z)))
-        with atomic_path(out / LOG) as temporary:
-            shutil.copyfile(work / LOG, temporary)
+        store.publish(out, [LOG])
     record = provenance(
         job, files, device=device, precision=precision, compiled="no", seconds=seconds
     )

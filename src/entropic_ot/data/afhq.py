@@ -6,12 +6,9 @@ CC BY-NC 4.0, from the project stargan-v2. Its folders train/ and val/ are train
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
 
 from entropic_ot.data.archives import ArchiveLimits, SafeZip
-from entropic_ot.data.fetch import fetch_files
-from entropic_ot.data.sources import HttpsSource, RemoteFile, looks_available
+from entropic_ot.data.sources import HttpsSource, RemoteFile
 from entropic_ot.errors import DataError
 
 CLASSES = ("cat", "dog", "wild")
@@ -32,21 +29,6 @@ LIMITS = ArchiveLimits(
     num_members=20_000, member_bytes=5_000_000, total_bytes=4_000_000_000, ratio=100.0
 )
 WHERE = "https://github.com/clovaai/stargan-v2 (download.sh, afhq-dataset; not version 2)"
-
-
-def fetch_afhq(destination: Path) -> Path:
-    """Put the archive into ``destination``; its path.
-
-    Raises:
-        ChecksumError: it is there with other contents, which were not accepted.
-        MissingFilesError: it could not be obtained.
-    """
-    return fetch_files((ARCHIVE,), destination)[0]
-
-
-def afhq_available(destination: Path, mirrors: Sequence[Path]) -> bool:
-    """Whether the archive is there or in a mirror, by name alone; fast and offline."""
-    return looks_available(ARCHIVE, destination, mirrors)
 
 
 def photographs(bundle: SafeZip, part: str, name: str) -> list[str]:

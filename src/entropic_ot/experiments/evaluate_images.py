@@ -76,12 +76,13 @@ def _features(e: Evaluation, name: str, array: str, features: str) -> np.ndarray
 
 
 def _images(e: Evaluation, name: str, array: str) -> np.ndarray:
+    """In the 16 bits of the file: whatever embeds them makes 32 of a batch."""
     if array not in e.samples:
         raise ConfigError(
             f"evaluation.metrics: {name}: found no array `{array}` in the samples file, expected "
             "the generator's own images: it is a metric of latent problems. Take it out."
         )
-    return e[array]
+    return e.samples[array]
 
 
 def _check_number(name: str, found: int, fewest: int) -> None:
@@ -128,13 +129,13 @@ def _share_correct(e: Evaluation) -> Value:
 
 def _lpips_diversity(e: Evaluation) -> Value:
     assert e.lpips is not None
-    y = e["conditional_y"]
+    y = e.samples["conditional_y"]
     return Value(lpips_diversity(e.lpips, y), None, y.shape[0] * y.shape[1])
 
 
 def _lpips_cost(e: Evaluation) -> Value:
     assert e.lpips is not None
-    return Value(lpips_cost(e.lpips, e["x"], e["y"]), None, len(e["y"]))
+    return Value(lpips_cost(e.lpips, e.samples["x"], e.samples["y"]), None, len(e.samples["y"]))
 
 
 IMAGE_METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {

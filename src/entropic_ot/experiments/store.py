@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -168,8 +168,8 @@ class RunStore:
                 ) from None
             yield
 
-    def publish(self, out: Path) -> None:
-        """Copy checkpoint, training state and log to the run's folder, each atomically."""
-        for name in (MODEL, STATE, LOG):
+    def publish(self, out: Path, names: Sequence[str] = (MODEL, STATE, LOG)) -> None:
+        """Copy files to the folder of the results, each atomically."""
+        for name in names:
             with atomic_path(out / name) as temporary:
                 shutil.copyfile(self.folder / name, temporary)

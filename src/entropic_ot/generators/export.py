@@ -10,13 +10,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from entropic_ot.files import atomic_path
 from entropic_ot.networks.stylegan2 import Generator
 from entropic_ot.networks.stylegan2_file import FORMAT
+from entropic_ot.pixels import to_bytes
 from entropic_ot.types import Points
 
 
@@ -39,8 +39,7 @@ def save_generator(path: Path, generator: Generator, *, source: str, source_sha2
 
 def as_bytes(images: Points) -> NDArray[np.uint8]:
     """Images [n, channels, h, w] in [-1, 1], clipped, as 0 ... 255."""
-    values = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round()
-    return values.to(torch.uint8).numpy()
+    return to_bytes(images.detach().float().cpu()).numpy()
 
 
 def contact_sheet(path: Path, images: NDArray[np.uint8]) -> None:

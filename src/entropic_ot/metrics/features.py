@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION, fetch_weights
+from entropic_ot.data.checksums import obtain_files
+from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import IMAGE_SIZE, EfficientNetLite0
+from entropic_ot.pixels import from_bytes, to_bytes
 
 BATCH = 64
 SMALL_BATCH = 8
@@ -45,8 +47,18 @@ class FeatureExtractor:
         Raises:
             DataError: another shape, or a value that is no finite number.
         """
-        parts = as_rgb(images).split(self.batch_size)
+        parts = in_batches_of_rgb(images, self.batch_size)
         return torch.cat([self.embed(to_bytes(part)).float() for part in parts]).cpu().numpy()
+
+
+def in_batches_of_rgb(images: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
+    """`as_rgb` of so many images at once: no more of them are held in 32 bits.
+
+    Raises:
+        DataError: as `as_rgb`.
+    """
+    for start in range(0, max(len(images), 1), batch_size):
+        yield as_rgb(images[start : start + batch_size])
 
 
 def as_rgb(images: np.ndarray) -> torch.Tensor:
@@ -62,11 +74,6 @@ def as_rgb(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).float().expand(-1, 3, -1, -1)
 
 
-def to_bytes(images: torch.Tensor) -> torch.Tensor:
-    """[-1, 1] -> 0 to 255, the nearest; what lies outside goes to the border."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
 def _bad_images(found: str) -> DataError:
     return DataError.about(
         "images",
@@ -80,7 +87,7 @@ def lenet_features(classifier: DigitClassifier) -> FeatureExtractor:
     """The last hidden layer of the project's own digit classifier: it does not see colour."""
 
     def embed(images: torch.Tensor) -> torch.Tensor:
-        return classifier.embed(images.float() / 127.5 - 1)
+        return classifier.embed(from_bytes(images))
 
     return FeatureExtractor("lenet", state_sha256(classifier), embed)
 
@@ -90,7 +97,7 @@ def effnet_features(weights: Path) -> FeatureExtractor:
 
     The weights are fetched into the folder `weights` when they are not there.
     """
-    path = fetch_weights(EFFICIENTNET_LITE0, weights)
+    path = obtain_files((EFFICIENTNET_LITE0,), weights)[0]
     network = EfficientNetLite0()
     network.load_published(torch.load(path, map_location="cpu", weights_only=True))
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -111,7 +118,7 @@ def inception_features(weights: Path) -> FeatureExtractor:
         MissingFilesError: the weights are not in the folder `weights` and cannot be fetched.
         ConfigError: torch-fidelity is not installed.
     """
-    path = fetch_weights(INCEPTION, weights)
+    path = obtain_files((INCEPTION,), weights)[0]
     try:
         import_torchvision()
         from torch_fidelity import FeatureExtractorInceptionV3

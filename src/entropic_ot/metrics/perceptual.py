@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from entropic_ot.data.array_pickle import read_array_pickle
-from entropic_ot.data.weights import LPIPS_ALEXNET, fetch_weights
+from entropic_ot.data.checksums import obtain_files
+from entropic_ot.data.weights import LPIPS_ALEXNET
 from entropic_ot.errors import DataError
-from entropic_ot.metrics.features import as_rgb
+from entropic_ot.metrics.features import as_rgb, in_batches_of_rgb
 from entropic_ot.networks.lpips_alexnet import LPIPSAlexNet
 
 BATCH = 64
@@ -20,7 +21,7 @@ MAX_SAMPLES = 32
 
 def lpips_network(weights: Path) -> LPIPSAlexNet:
     """LPIPS v0.1 (AlexNet); its weights are fetched into the folder `weights` if not there."""
-    path = fetch_weights(LPIPS_ALEXNET, weights)
+    path = obtain_files((LPIPS_ALEXNET,), weights)[0]
     network = LPIPSAlexNet()
     try:
         network.load_arrays(read_array_pickle(path))
@@ -39,7 +40,7 @@ def lpips(network: LPIPSAlexNet, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """LPIPS of x and y [n, 3 or 1, h, w] in [-1, 1], pair by pair: [n]."""
     if x.shape != y.shape:
         raise ValueError(f"pairs of images of one shape are needed, found {x.shape} and {y.shape}")
-    pairs = zip(*(as_rgb(a).split(BATCH) for a in (x, y)), strict=True)
+    pairs = zip(*(in_batches_of_rgb(a, BATCH) for a in (x, y)), strict=True)
     return torch.cat([network(a, b) for a, b in pairs]).numpy()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from entropic_ot import pixels
 from entropic_ot.files import atomic_path
 from entropic_ot.metrics import features
 from entropic_ot.metrics.features import FeatureExtractor
@@ -57,7 +58,7 @@ def _key(images: np.ndarray, extractor: FeatureExtractor) -> str:
     digest.update(f"{FORMAT} {_code_sha256()} {extractor.name} {extractor.sha256} ".encode())
     digest.update(f"{torch.__version__} {_version('torch-fidelity')} ".encode())
     digest.update(f"{images.shape} {images.dtype.str} ".encode())
-    digest.update(np.ascontiguousarray(images).tobytes())
+    digest.update(np.ascontiguousarray(images))
     return digest.hexdigest()
 
 
@@ -72,7 +73,7 @@ def _version(package: str) -> str:
 def _code_sha256() -> str:
     """Of the files that turn images into features: resizing, rounding and the networks."""
     digest = hashlib.sha256()
-    for module in (features, classifier, efficientnet_lite):
+    for module in (features, pixels, classifier, efficientnet_lite):
         assert module.__file__ is not None
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()

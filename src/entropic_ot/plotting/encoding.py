@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,15 @@ NUM_BINS = 40
 def parts_of(latents: Mapping[str, Array]) -> list[str]:
     """The arrays of the data set that are in a latents file, such as target_test."""
     return [name.removesuffix("_w") for name in latents if name.endswith(("train_w", "test_w"))]
+
+
+def made_from(record: Mapping[str, Any]) -> str:
+    """The provenance of a latents file as one line."""
+    commit = "no commit" if record["commit"] is None else f"commit {record['commit'][:10]}"
+    edited = " with uncommitted edits" if record["dirty"] else ""
+    seconds = f"{record['train_seconds']:.0f} s on {record['device']}"
+    settings = f"settings {record['config_sha256'][:10]}"
+    return f"Encoder and encoding: {seconds}; {commit}{edited}; {settings}"
 
 
 def square(images: Array, side: int) -> Array:

@@ -10,6 +10,7 @@ import torch
 
 from entropic_ot.costs import Cost, HalfSquaredEuclidean
 from entropic_ot.errors import DataError
+from entropic_ot.pixels import from_bytes
 from entropic_ot.types import PerPoint, Points
 
 
@@ -99,9 +100,10 @@ class EOTProblem:
 
 
 class ArrayDistribution:
-    """The empirical distribution of the rows of an array; may be memory-mapped.
+    """The empirical distribution of the rows of an array.
 
     uint8 arrays are images: values 0..255 are read as [-1, 1]. Rows are drawn with replacement.
+    Of a memory-mapped array a CPU reads only the rows that are asked for; a GPU holds all of it.
     """
 
     def __init__(self, array: np.ndarray, *, name: str = "array") -> None:
@@ -122,10 +124,13 @@ class ArrayDistribution:
 
     def at(self, indices: torch.Tensor) -> Points:
         """Rows `indices` [n] (any order) as float32 on the device of `indices`."""
-        if self._resident is None or self._resident.device != indices.device:
-            self._resident = torch.from_numpy(np.array(self._array)).to(indices.device)
-        rows = self._resident[indices]
-        return rows.float() / 127.5 - 1 if rows.dtype == torch.uint8 else rows.float()
+        if indices.device.type == "cpu" and isinstance(self._array, np.memmap):
+            rows = torch.from_numpy(np.asarray(self._array[indices.numpy()]))
+        else:
+            if self._resident is None or self._resident.device != indices.device:
+                self._resident = torch.from_numpy(np.array(self._array)).to(indices.device)
+            rows = self._resident[indices]
+        return from_bytes(rows)
 
     def sample(self, n: int, *, rng: torch.Generator) -> Points:
         return self.at(torch.randint(len(self), (n,), generator=rng, device=rng.device))

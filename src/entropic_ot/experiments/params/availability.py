@@ -6,20 +6,29 @@ Files that a package registry has (MNIST, CIFAR-10, ORL) are never missing: thei
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from entropic_ot.data import afhq, celeba, msci
+from entropic_ot.data import afhq, celeba, msci, stylegan2
 from entropic_ot.data.sources import (
     MIRROR_VARIABLE,
     RemoteFile,
     looks_available,
     mirror_folders,
 )
-from entropic_ot.errors import DataError
+from entropic_ot.data.weights import INCEPTION
+from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.config import ArraysProblem, MixtureProblem, MSCIProblem, ProblemConfig
-from entropic_ot.experiments.paths import AFHQ, CELEBA, prepared_files, raw_files
+from entropic_ot.experiments.paths import (
+    AFHQ,
+    AFHQ_DOGS,
+    CELEBA,
+    WEIGHTS,
+    prepared_files,
+    raw_files,
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,16 @@ def missing_files(problem: ProblemConfig) -> list[MissingFile]:
     return []
 
 
+def missing_pickle(path: Path) -> list[MissingFile]:
+    """The pickle of a generator, if it is not there; a published one may be in a mirror folder."""
+    how = f"download it by hand from the project that published it, such as {stylegan2.WHERE}"
+    if path == AFHQ_DOGS:
+        how = f"`entropic-ot fetch afhqdog --out {path.parent}`, or {stylegan2.WHERE}"
+        missing = missing_remote_files([stylegan2.AFHQ_DOGS], path.parent, how)
+        return [replace(file, size=stylegan2.SIZE) for file in missing]
+    return [] if path.exists() else [MissingFile(path, stylegan2.SIZE, how)]
+
+
 def missing_remote_files(files: Sequence[RemoteFile], folder: Path, how: str) -> list[MissingFile]:
     """Those of `files` that are neither in `folder` nor in a mirror folder."""
     mirrors = mirror_folders()
@@ -70,6 +89,29 @@ def missing_remote_files(files: Sequence[RemoteFile], folder: Path, how: str) ->
         for file in files
         if not looks_available(file, folder, mirrors)
     ]
+
+
+def check_inception(at_metrics: str) -> None:
+    """ConfigError unless the metrics with Inception's features can be computed on this machine.
+
+    No package registry has its weights, so the workflow does not count on the network for them.
+    """
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise ConfigError.about(
+            at_metrics,
+            found="fid or another metric in Inception's features, and no package torch_fidelity",
+            expected="torch-fidelity 0.3 or later",
+            action="Install it, or measure fd_effnet, which needs no further package.",
+        )
+    if not looks_available(INCEPTION, WEIGHTS, mirror_folders()):
+        raise ConfigError.about(
+            at_metrics,
+            found="fid or another metric in Inception's features, and not its weights",
+            expected=f"{WEIGHTS / INCEPTION.name} ({INCEPTION.size_bytes} bytes, sha256 "
+            f"{INCEPTION.sha256}) there or in a mirror folder (EOT_MIRROR)",
+            action="`entropic-ot fetch inception` gets it where its publishers can be reached; "
+            "or place it by hand, or measure fd_effnet instead.",
+        )
 
 
 def left_out_line(case: str, missing: Sequence[MissingFile]) -> str:

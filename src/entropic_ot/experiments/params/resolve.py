@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from entropic_ot.experiments.params.schema import (
     ParamsFile,
 )
 from entropic_ot.experiments.params.yaml_file import merged, read_yaml
-from entropic_ot.experiments.paths import WEIGHTS, dataset_name, generator_of
+from entropic_ot.experiments.paths import dataset_name, generator_of
 from entropic_ot.metrics.registry import check_metrics, needs_of
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
 from entropic_ot.strict import convert, from_mapping, nearest
@@ -129,7 +128,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             needed[configs[0].case] = missing
             needs = needs_of(evaluation.metrics)
             if "inception" in needs:
-                _check_inception(at_metrics)
+                availability.check_inception(at_metrics)
             for config in configs:
                 evaluations[config.case] = evaluation
                 reference = _reference(config, params.reference) if "reference" in needs else None
@@ -286,33 +285,6 @@ def _check_generator(problem: ProblemConfig, params: ParamsFile, path: str) -> N
 def _missing_pickle(problem: ProblemConfig, params: ParamsFile) -> list[availability.MissingFile]:
     """The published pickle of a latent problem's generator, where it is not there."""
     source = params.generators.get(generator_of(problem) or "")
-    if not isinstance(source, ConvertedGenerator) or Path(source.pickle).exists():
+    if not isinstance(source, ConvertedGenerator):
         return []
-    how = "download it by hand from the project that published it (docs/data.md)"
-    return [availability.MissingFile(Path(source.pickle), "some 380 MB", how)]
-
-
-def _check_inception(at_metrics: str) -> None:
-    """ConfigError unless the metrics with Inception's features can be computed on this machine.
-
-    No package registry has its weights, so the workflow does not count on the network for them.
-    """
-    from entropic_ot.data.sources import looks_available, mirror_folders
-    from entropic_ot.data.weights import INCEPTION
-
-    if importlib.util.find_spec("torch_fidelity") is None:
-        raise ConfigError.about(
-            at_metrics,
-            found="fid or another metric in Inception's features, and no package torch_fidelity",
-            expected="torch-fidelity 0.3 or later",
-            action="Install it, or measure fd_effnet, which needs no further package.",
-        )
-    if not looks_available(INCEPTION, WEIGHTS, mirror_folders()):
-        raise ConfigError.about(
-            at_metrics,
-            found="fid or another metric in Inception's features, and not its weights",
-            expected=f"{WEIGHTS / INCEPTION.name} ({INCEPTION.size_bytes} bytes, sha256 "
-            f"{INCEPTION.sha256}) there or in a mirror folder (EOT_MIRROR)",
-            action="`entropic-ot fetch inception` gets it where its publishers can be reached; "
-            "or place it by hand, or measure fd_effnet instead.",
-        )
+    return availability.missing_pickle(Path(source.pickle))

@@ -12,8 +12,27 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.strict import shown
 
 
+MAX_DEPTH = 100
+
+
 class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
-    """YAML keeps the last of two equal keys; here that is an error."""
+    """YAML keeps the last of two equal keys; here that is an error.
+
+    So is nesting deeper than MAX_DEPTH: libyaml's composer calls itself at each level, and the
+    process dies of a file with 100 000 brackets.
+    """
+
+    depth = 0
+
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"found more than {MAX_DEPTH} levels of nesting")
+        super().descend_resolver(current_node, current_index)
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+        super().ascend_resolver()
 
 
 def _mapping_without_duplicates(loader: Any, node: Any) -> dict[Any, Any]:

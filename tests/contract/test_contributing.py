@@ -93,7 +93,8 @@ def test_the_experiment_has_the_runs_that_are_told(copy: Path) -> None:
 def test_the_experiment_is_planned(copy: Path) -> None:
     git_apply(ROOT / "docs/contributing/new-experiment.diff", copy)
     command = next(line for line in TEXT.splitlines() if line.startswith("snakemake"))
-    text = run(copy, *command.split(), "--dry-run")
+    snakemake, *words = command.split()
+    text = run(copy, snakemake, "--dry-run", *words)
     assert "rule train" in text and "rule evaluate" in text
 
 

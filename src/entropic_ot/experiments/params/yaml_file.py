@@ -11,7 +11,6 @@ import yaml
 from entropic_ot.errors import ConfigError
 from entropic_ot.strict import shown
 
-
 MAX_DEPTH = 100
 
 

@@ -59,7 +59,7 @@ def run(folder: Path, *words: str) -> str:
         env=ours | {"PYTHONPATH": str(folder / "src")},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     text = done.stdout + done.stderr
@@ -95,7 +95,8 @@ def test_the_experiment_is_planned(copy: Path) -> None:
     command = next(line for line in TEXT.splitlines() if line.startswith("snakemake"))
     snakemake, *words = command.split()
     text = run(copy, snakemake, "--dry-run", *words)
-    assert "rule train" in text and "rule evaluate" in text
+    for job in ("training", "sampling", "evaluating"):
+        assert f"{job} swissroll_thin lightsb-eps0.1-seed0" in text
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ def dry_run(folder: Path, *words: str) -> tuple[int, str]:
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "EOT_", "PYTHONPATH"))}
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", *words]
     done = subprocess.run(
-        command, cwd=folder, env=ours, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=ours, capture_output=True, text=True, timeout=1200, check=False
     )
     return done.returncode, done.stdout + done.stderr
 

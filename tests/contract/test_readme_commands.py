@@ -76,14 +76,15 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_snakemake_commands_can_be_parsed(page: Path) -> None:
     from snakemake.cli import parse_args
+    from snakemake_logger_plugin_resourcefix import with_separator
 
     for words in commands_of(page.read_text(), "snakemake"):
         if any(re.search(r"[…<]|\.\.\.", word) for word in words):
             continue  # a pattern, not a command
         try:
-            parse_args(words)
-        except SystemExit as stopped:
-            pytest.fail(f"snakemake {' '.join(words)}: exit {stopped.code}")
+            parse_args(with_separator(words))
+        except (SystemExit, ValueError) as error:
+            pytest.fail(f"snakemake {' '.join(words)}: {error!r}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -28,6 +28,7 @@ lint: setup
 	$(ENV) snakefmt --check Snakefile workflow/rules
 	$(ENV) mypy
 	$(ENV) snakemake --lint
+	$(ENV) git ls-files -z | xargs -0 detect-secrets-hook --baseline .secrets.baseline
 
 pytest: setup
 	$(ENV) python -m pytest $(PYTEST_ARGS)

@@ -190,6 +190,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"entropic-ot {args.command}: error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a folder that cannot be written to, a full disk
+        if args.traceback:
+            raise
+        where = "the operating system" if error.filename is None else error.filename
+        print(
+            f"entropic-ot {args.command}: error: {where}: found {error.strerror or error}, "
+            "expected a path that can be read or written. Check it, its permissions and the disk.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print(
             f"entropic-ot {args.command}: interrupted; the same command goes on from the last "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -16,26 +18,50 @@ from typing import Any, Literal, TypeVar
 from entropic_ot.errors import ConfigError
 
 T = TypeVar("T")
+SEED_LIMIT = 2**63
+"""torch takes no larger seed."""
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_evaluated_hints = functools.cache(typing.get_type_hints)
+
+
+def _type_hints(cls: Any) -> dict[str, Any]:
+    """Evaluated once for each class: that took half of the time of reading params.yaml."""
+    return _evaluated_hints(cls)
+
+
+def shown(value: object) -> str:
+    """`repr` of what was found, cut to what a message can hold."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # an integer of so many digits that Python refuses to write it
+        return "an integer of thousands of digits"
+
+
+def key_text(key: object) -> str:
+    """A key as text; one that is long, or no text, is shown as `shown` does."""
+    return key if isinstance(key, str) and len(key) <= 80 else shown(key)
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
     """A hint for an unknown key: the nearest known one and the whole list."""
     known = [str(k) for k in known]
-    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(key_text(key), known, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Known keys: {', '.join(known)}"
 
 
 def join(path: str, key: object) -> str:
     """The key path one level down; a path that ends in ": " is the root of a file."""
-    return f"{path}{key}" if path.endswith(": ") else f"{path}.{key}"
+    text = str(key) if isinstance(key, Exception) else key_text(key)
+    return f"{path}{text}" if path.endswith(": ") else f"{path}.{text}"
 
 
 def from_mapping(cls: type[T], data: Any, path: str) -> T:
     """`data` as an instance of the dataclass `cls`; ConfigError names the key path of a misfit."""
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: found {data!r}, expected a mapping of keys to values")
-    hints = typing.get_type_hints(cls)
+        raise ConfigError(f"{path}: found {shown(data)}, expected a mapping of keys to values")
+    hints = _type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in data:
         if key not in known:
@@ -74,13 +100,22 @@ def convert(hint: Any, value: Any, path: str) -> Any:
             }
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+            return _as_float(value, path)
     elif hint is Any or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool))):
         return value
     note = ""
     if hint is float and isinstance(value, str):
         note = " (YAML reads 1e-3 as text: write 1.0e-3)"
-    raise ConfigError(f"{path}: found {value!r}, expected {describe(hint)}{note}")
+    raise ConfigError(f"{path}: found {shown(value)}, expected {describe(hint)}{note}")
+
+
+def _as_float(value: int | float, path: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(
+            f"{path}: found {shown(value)}, expected a number below 1.8e308"
+        ) from None
 
 
 def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
@@ -94,13 +129,18 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
         raise ConfigError(f"{path}.kind: missing, expected one of {', '.join(kinds)}")
     kind = value["kind"]
     if not isinstance(kind, str) or kind not in kinds:
-        raise ConfigError(f"{path}.kind: found {kind!r}; {nearest(kind, kinds)}")
+        raise ConfigError(f"{path}.kind: found {shown(kind)}; {nearest(kind, kinds)}")
     return from_mapping(kinds[kind], value, path)
 
 
 def at_least(minimum: int, config: object, *names: str) -> None:
     """ConfigError naming the first of these fields of `config` that is below `minimum`."""
     _check(lambda value: value >= minimum, f"an integer >= {minimum}", config, names)
+
+
+def seeds(config: object, *names: str) -> None:
+    """ConfigError naming the first of these fields of `config` that cannot seed a generator."""
+    _check(lambda value: 0 <= value < SEED_LIMIT, "an integer >= 0 and < 2^63", config, names)
 
 
 def positive(config: object, *names: str) -> None:
@@ -129,12 +169,12 @@ def _check(
     for name in names:  # a value that is not a number (NaN) passes no comparison
         value = getattr(config, name)
         if not accepts(value):
-            raise ConfigError(f"{name}: found {value!r}, expected {words}")
+            raise ConfigError(f"{name}: found {shown(value)}, expected {words}")
 
 
 def kind_of(cls: type) -> str:
     """The one value of a dataclass's `kind: Literal[...]` field."""
-    return typing.get_args(typing.get_type_hints(cls)["kind"])[0]
+    return typing.get_args(_type_hints(cls)["kind"])[0]
 
 
 def describe(hint: Any) -> str:
@@ -174,7 +214,7 @@ def json_schema(hint: Any, *, partial: bool = False) -> dict[str, Any]:
 
 
 def _object_schema(cls: type, *, partial: bool) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)
     fields = [f.name for f in dataclasses.fields(cls)]
     schema: dict[str, Any] = {
         "type": "object",

@@ -278,7 +278,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     ),
     "something else than an epsilon": (
         change(*ENOT, "per_epsilon", to={"ten": {}}),
-        "methods.enot.per_epsilon.ten: expected an epsilon",
+        "methods.enot.per_epsilon.ten: found no number as a key, expected an epsilon",
     ),
     "no mapping at one epsilon": (
         change(*ENOT, "per_epsilon", to={10: 5}),

@@ -5,7 +5,18 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-sys.path[:0] = [str(Path("src").resolve()), str(Path("workflow/scripts").resolve())]
+# Where this workflow lies: in the working folder, or elsewhere, when another Snakefile uses it as a
+# module or Snakemake runs with --directory. params.yaml, data and results are the working folder's.
+BASE = workflow.current_basedir.get_path_or_uri(secret_free=True)
+if "://" in BASE:
+    raise WorkflowError(
+        f"found the workflow at {BASE}, expected a path: its sources are more than its rules. Clone"
+        " the repository, build its environment (make setup), and give the path of its Snakefile."
+    )
+ROOT = Path(BASE).resolve().parents[1]
+IS_AT_HOME = ROOT == Path.cwd().resolve()
+
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
 import workspace
 import write_sources
@@ -14,11 +25,13 @@ from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments import paths
 from entropic_ot.experiments.params import load_params, write_configs
 
-workspace.use_this_checkout()
+workspace.use_checkout(ROOT)
 
 try:
-    # Only what the command line sets: the file itself is read by load_params, which checks it.
-    overrides = dict(workflow.config_settings.overwrite_config)
+    # Only what a module statement or the command line sets: the file itself is read by load_params,
+    # which checks it.
+    overrides = {} if IS_AT_HOME else dict(config)
+    overrides |= workflow.config_settings.overwrite_config
     PARAMS = workspace.restricted(
         load_params(
             "params.yaml", scale=overrides.pop("scale", None), overrides=overrides
@@ -39,8 +52,9 @@ if workflow.is_main_process and not workspace.is_parsed_for_records():
         for line in PARAMS.left_out:
             print(line, file=sys.stderr)
         write_configs(PARAMS)
-        write_sources.write_lists()
-        workspace.sync_with_dvc()
+        write_sources.write_lists("src" if IS_AT_HOME else ROOT / "src")
+        if IS_AT_HOME:
+            workspace.sync_with_dvc()
 
 # A training asks for gpu=1, so that one GPU has one training at a time, also without --resources
 # gpu=1. Where there is no GPU each processor stands in for one: trainings then run side by side,
@@ -53,16 +67,28 @@ else:
 workflow.global_resources.setdefault("processors", workspace.num_processors())
 
 
+# What a wildcard may hold: the characters of names (load_params checks those in params.yaml), and
+# so nothing that a shell would read as more than a word.
+NAMES = "[A-Za-z0-9_.+-]+"
+
+
 wildcard_constraints:
-    case="[^/]+",
-    run="[^/]+",
-    dataset="[^/]+",
-    plan="[^/]+",
-    figure="[^/]+",
+    case=NAMES,
+    run=NAMES,
+    dataset=NAMES,
+    plan=NAMES,
+    figure=NAMES,
+    generator=NAMES,
+    dim=NAMES,
 
 
 # The software of all rules is one environment, .venv, from requirements.lock; Conda is not needed.
 ENVIRONMENT = "../envs/entropic-ot.yaml"
+
+
+def ours(path):
+    """A file of this workflow: by its name in the repository, or absolute where that is elsewhere."""
+    return path if IS_AT_HOME else str(ROOT / path)
 
 
 def sources(name):

@@ -4,8 +4,8 @@
 rule figure:
     input:
         sources=lambda w: write_sources.of_notebook(PARAMS.notebook_of(w.figure)),
-        script="workflow/scripts/run_notebook.py",
-        notebook=lambda w: f"workflow/notebooks/{PARAMS.notebook_of(w.figure)}.py",
+        script=ours("workflow/scripts/run_notebook.py"),
+        notebook=lambda w: ours(f"workflow/notebooks/{PARAMS.notebook_of(w.figure)}.py"),
         metrics=rules.table.output.csv,
         samples=lambda w: [
             LAYOUT.samples(run.case, run.name) for run in PARAMS.figures[w.figure]
@@ -44,7 +44,7 @@ rule figure:
     message:
         "drawing {wildcards.figure}"
     shell:
-        "(python {input.script} {input.notebook}"
+        "(python {input.script:q} {input.notebook:q}"
         " --notebook {output.notebook} --html {output.html} --scale {params.scale}"
         " --metrics {input.metrics} --out {params.prefix} --samples {input.samples})"
         " 2>&1 | tee {log}"
@@ -58,10 +58,10 @@ rule comparison:
     input:
         sources=sources("comparison"),
         plotting=sources("plotting"),
-        script="workflow/scripts/run_notebook.py",
-        notebook="workflow/notebooks/tables.py",
+        script=ours("workflow/scripts/run_notebook.py"),
+        notebook=ours("workflow/notebooks/tables.py"),
         metrics=rules.table.output.csv,
-        paper_values="workflow/paper_values.yaml",
+        paper_values=ours("workflow/paper_values.yaml"),
     output:
         markdown=report(
             LAYOUT.tables / "comparison.md",
@@ -102,10 +102,10 @@ rule comparison:
     message:
         "comparing with the papers"
     shell:
-        "(python {input.script} {input.notebook}"
+        "(python {input.script:q} {input.notebook:q}"
         " --notebook {output.notebook} --html {output.html} --scale {params.scale}"
         " --metrics {input.metrics} --out {params.prefix}"
-        " --parameter paper_values {input.paper_values} --parameter tables {params.tables})"
+        " --parameter paper_values {input.paper_values:q} --parameter tables {params.tables})"
         " 2>&1 | tee {log}"
 
 

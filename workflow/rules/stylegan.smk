@@ -107,8 +107,6 @@ rule encode:
         log_path("encode", "{generator}/{dataset}"),
     benchmark:
         benchmark_path("encode", "{generator}/{dataset}")
-    wildcard_constraints:
-        generator="[^/]+",
     priority: 90
     conda:
         ENVIRONMENT
@@ -132,8 +130,8 @@ rule encode:
 rule encoding:
     input:
         sources=write_sources.of_notebook("encoding"),
-        script="workflow/scripts/run_notebook.py",
-        notebook="workflow/notebooks/encoding.py",
+        script=ours("workflow/scripts/run_notebook.py"),
+        notebook=ours("workflow/notebooks/encoding.py"),
         latents=rules.encode.output.latents,
         provenance=rules.encode.output.provenance,
     output:
@@ -150,8 +148,6 @@ rule encoding:
         log_path("encoding", "{generator}/{dataset}"),
     benchmark:
         benchmark_path("encoding", "{generator}/{dataset}")
-    wildcard_constraints:
-        generator="[^/]+",
     conda:
         ENVIRONMENT
     threads: 1
@@ -165,7 +161,7 @@ rule encoding:
     message:
         "drawing what {wildcards.generator} makes of {wildcards.dataset}"
     shell:
-        "(python {input.script} {input.notebook}"
+        "(python {input.script:q} {input.notebook:q}"
         " --notebook {output.notebook} --html {output.html} --scale {params.scale}"
         " --metrics '' --out {params.prefix} --parameter latents {input.latents}"
         " --parameter provenance {input.provenance}) 2>&1 | tee {log}"

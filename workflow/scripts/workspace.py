@@ -52,13 +52,13 @@ def is_dvc_stage() -> bool:
     return "DVC_STAGE" in os.environ
 
 
-def use_this_checkout() -> None:
-    """Let jobs run the sources of this folder in the environment that Snakemake itself runs in.
+def use_checkout(root: Path) -> None:
+    """Let jobs run the sources below `root` in the environment that Snakemake itself runs in.
 
-    The sources of this folder are what rules list as their inputs; and a job finds `entropic-ot`
-    whether or not the environment was activated.
+    These sources are what rules list as their inputs; and a job finds `entropic-ot` whether or not
+    the environment was activated.
     """
-    _put_first("PYTHONPATH", Path("src").resolve())
+    _put_first("PYTHONPATH", root / "src")
     _put_first("PATH", Path(sys.executable).parent)
 
 

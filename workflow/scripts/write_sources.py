@@ -42,8 +42,8 @@ def list_path(name: str) -> Path:
     return FOLDER / f"{name}.txt"
 
 
-def write_lists() -> list[Path]:
-    return write_source_lists(FOLDER, MODULES)
+def write_lists(root: Path | str = "src") -> list[Path]:
+    return write_source_lists(FOLDER, MODULES, root)
 
 
 def all_sources() -> list[str]:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from entropic_ot.commands.prepare import mnist_folder
 from entropic_ot.data.coloured_mnist import resize
 from entropic_ot.data.mnist import load_mnist
+from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import ClassifierConfig, load_classifier
 from entropic_ot.experiments.store import load_tree, save_tree
 from entropic_ot.files import write_json
@@ -68,7 +69,16 @@ def _trained(
 
 def load_trained_classifier(folder: Path) -> DigitClassifier:
     """The classifier that `train_classifier` wrote into this folder."""
-    state, header = load_tree(folder / "model.safetensors")
-    model = DigitClassifier(image_size=header["image_size"], width=header["width"])
-    model.load_state_dict(state)
+    path = folder / "model.safetensors"
+    state, header = load_tree(path)
+    try:
+        model = DigitClassifier(image_size=header["image_size"], width=header["width"])
+        model.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError.about(
+            path,
+            found=f"no classifier ({type(error).__name__}: {str(error)[:300]})",
+            expected="what `entropic-ot classifier` writes",
+            action="Delete it and run the rule again.",
+        ) from None
     return model

@@ -31,10 +31,10 @@ def mnist_folder(pointer: Path = MNIST_SOURCE) -> Path:
         record = json.loads(pointer.read_text())
         folder = pointer.parent / record["folder"]
         files = FILES[record["name"]]
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"{pointer}: cannot be read ({error!r}); `entropic-ot fetch mnist --out {pointer}` "
-            "writes it"
+            f"{pointer}: cannot be read ({error!r}), expected name and folder of the raw digits; "
+            f"`entropic-ot fetch mnist --out {pointer}` writes it"
         ) from None
     obtain_files(files, folder)
     return folder

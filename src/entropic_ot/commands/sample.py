@@ -10,7 +10,7 @@ from entropic_ot.device import choose_device
 from entropic_ot.experiments.build import build_run
 from entropic_ot.experiments.config import load_evaluation, load_run
 from entropic_ot.experiments.sample import draw_samples
-from entropic_ot.experiments.store import MODEL, load_tree
+from entropic_ot.experiments.store import load_model
 from entropic_ot.files import atomic_path
 
 
@@ -19,8 +19,7 @@ def sample(config_path: Path, evaluation_path: Path, run: Path, out: Path) -> No
     config, evaluation = load_run(config_path), load_evaluation(evaluation_path)
     device = choose_device(config.compute.device)
     benchmark, solver = build_run(config, device=device)
-    model, _ = load_tree(run / MODEL, device=device)
-    solver.load_state_dict({"model": model})
+    load_model(solver, run, config_sha256=config.sha256, device=device)
     arrays = draw_samples(
         solver,
         benchmark,

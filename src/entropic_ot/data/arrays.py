@@ -13,16 +13,16 @@ import contextlib
 import json
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from entropic_ot.data.leftovers import process_prefix, remove_leftovers
 from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.strict import shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,9 +59,18 @@ def load_array_or_folder(
     Raises:
         DataError: missing, unreadable, empty, of another type or shape, or not finite.
     """
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, or with a NUL
+        raise DataError.about(
+            "the path of the data",
+            found=f"{shown(str(path))} ({error})",
+            expected="the name of a file or folder",
+            action="Correct it.",
+        ) from None
+    if is_folder:
         return _load_image_folder(path, image_size)
-    if not path.exists():
+    if not is_there:
         raise DataError.about(
             path,
             found="nothing",
@@ -113,10 +122,15 @@ def check_pair(
 
 
 def _load_npy(path: Path) -> NDArray[Any]:
+    """One memory-mapped array; a zip file by this name is no array, and neither is text."""
     try:
-        return cast("NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of many kinds: a header is parsed as Python, a file as a zip
         raise _unreadable(path, error) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise _unreadable(path, ValueError("it is a .npz file: name it so"))
+    return array
 
 
 def _load_npz(path: Path, key: str | None) -> NDArray[Any]:
@@ -125,13 +139,16 @@ def _load_npz(path: Path, key: str | None) -> NDArray[Any]:
             names = list(bundle.files)
             chosen = names[0] if key is None and len(names) == 1 else key
             if chosen in names:
-                return cast("NDArray[Any]", bundle[chosen])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                array = bundle[chosen]
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"its member {chosen!r} is no array")
+                return array
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
         raise _unreadable(path, error) from error
     wanted = "one array" if key is None else f"an array named {key!r}"
     raise DataError.about(
         path,
-        found=f"arrays named {', '.join(map(repr, names)) or '(none)'}",
+        found=f"arrays named {', '.join(map(repr, names[:10])) or '(none)'}",
         expected=wanted,
         action="Name one of the arrays with key.",
     )
@@ -140,7 +157,7 @@ def _load_npz(path: Path, key: str | None) -> NDArray[Any]:
 def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError.about(
         path,
-        found=f"a file that numpy cannot read ({error})",
+        found=f"a file that numpy cannot read ({type(error).__name__}: {str(error)[:200]})",
         expected="a whole numeric array, without pickled Python objects",
         action=(
             "Save it again with numpy.save, rows of equal length stacked into one float32 array."
@@ -248,14 +265,15 @@ def _load_image(path: Path, image_size: int | None) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as opened:
+        # Named formats: others, such as PostScript, start programs that are installed.
+        with Image.open(path, formats=("PNG", "JPEG")) as opened:
             image = ImageOps.exif_transpose(opened)
             mode = image.mode
             upright = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
         raise DataError.about(
             path,
-            found=f"a file that cannot be decoded ({error})",
+            found=f"a file that cannot be decoded ({type(error).__name__}: {error})",
             expected="a whole PNG or JPEG image",
             action="Replace the file or remove it from the folder.",
         ) from error
@@ -410,7 +428,7 @@ def load_prepared(folder: Path, part: str) -> NDArray[Any]:
     """
     path = folder / f"{part}.npy"
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        path.stat()
     except FileNotFoundError:
         raise DataError.about(
             path,
@@ -418,5 +436,4 @@ def load_prepared(folder: Path, part: str) -> NDArray[Any]:
             expected="an array of a prepared data set",
             action="`entropic-ot prepare` writes it (the workflow's rule `prepare`).",
         ) from None
-    except (ValueError, OSError, EOFError) as error:
-        raise _unreadable(path, error) from None
+    return _load_npy(path)

@@ -23,7 +23,16 @@ from entropic_ot.solvers.config import (
     SinkhornConfig,
     SolverConfig,
 )
-from entropic_ot.strict import at_least, convert, from_mapping, nearest, not_negative, positive
+from entropic_ot.strict import (
+    at_least,
+    convert,
+    from_mapping,
+    nearest,
+    not_negative,
+    positive,
+    seeds,
+    shown,
+)
 
 Method = Literal["enot", "egnot", "sinkhorn", "lightsb"]
 SOLVER_CONFIGS: dict[str, type] = {
@@ -82,7 +91,7 @@ class GaussianProblem:
 
     def __post_init__(self) -> None:
         at_least(1, self, "dim")
-        at_least(0, self, "source_seed", "target_seed")
+        seeds(self, "source_seed", "target_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +122,7 @@ class MixtureProblem:
     def __post_init__(self) -> None:
         at_least(1, self, "dim", "num_components")
         positive(self, "mean_norm", "component_std", "source_std")
-        at_least(0, self, "parameters_seed")
+        seeds(self, "parameters_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +146,7 @@ class ColouredMNISTProblem:
             if not 0 <= digit <= 9:
                 raise ConfigError(f"{name}: found {digit!r}, expected a digit from 0 to 9")
         at_least(1, self, "image_size")
-        at_least(0, self, "hue_seed")
+        seeds(self, "hue_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +185,7 @@ class ArraysProblem:
             raise ConfigError(
                 f"test_share: found {self.test_share!r}, expected a number > 0 and < 1"
             )
-        at_least(0, self, "split_seed")
+        seeds(self, "split_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +212,7 @@ class FacesProblem:
 
     def __post_init__(self) -> None:
         at_least(1, self, "image_size", "low_size")
-        at_least(0, self, "split_seed")
+        seeds(self, "split_seed")
         if self.low_size >= self.image_size:
             raise ConfigError(
                 f"low_size: found {self.low_size!r}, expected fewer than image_size, "
@@ -352,7 +361,8 @@ class EvaluationConfig:
         # Two is the least with which a variance and a U-statistic are defined.
         at_least(2, self, "num_samples", "num_per_source", "num_per_moment")
         at_least(1, self, "num_conditional", "num_paths", "batch_size")
-        at_least(0, self, "seed", "num_conditional_moments", "num_path_times")
+        at_least(0, self, "num_conditional_moments", "num_path_times")
+        seeds(self, "seed")
         if self.num_path_times == 1:
             raise ConfigError(
                 "num_path_times: found 1, expected 0 or an integer >= 2: the times are "
@@ -391,7 +401,7 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         at_least(1, self, "image_size", "width", "num_epochs", "batch_size")
         positive(self, "learning_rate")
-        at_least(0, self, "seed")
+        seeds(self, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -464,7 +474,7 @@ class RunConfig:
                 "(its plan is defined by an epsilon)"
             )
         at_least(1, self, "num_steps")
-        at_least(0, self, "seed")
+        seeds(self, "seed")
         if isinstance(self.solver, ENOTConfig):
             self.solver.check_epsilon(self.epsilon)
         self._check_networks()
@@ -523,12 +533,17 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: not found; `entropic-ot configure` writes it from params.yaml"
         ) from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}), expected a JSON file that "
+            "`entropic-ot configure` writes. Check the path."
+        ) from None
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8
         raise ConfigError(
             f"{path}: not valid JSON ({error}); `entropic-ot configure` writes it anew"
         ) from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: found {data!r}, expected a mapping of keys to values")
+        raise ConfigError(f"{path}: found {shown(data)}, expected a mapping of keys to values")
     return data
 
 
@@ -536,9 +551,9 @@ def load_run(path: Path) -> RunConfig:
     """The run in results/<scale>/config/<case>/<run>.json; ConfigError on any misfit."""
     data = read_mapping(path)
     method = data.get("method")
-    if method not in SOLVER_CONFIGS:
+    if not isinstance(method, str) or method not in SOLVER_CONFIGS:
         raise ConfigError(
-            f"{path}: method: found {method!r}, expected one of {', '.join(SOLVER_CONFIGS)}"
+            f"{path}: method: found {shown(method)}, expected one of {', '.join(SOLVER_CONFIGS)}"
         )
     return run_from_mapping(data, str(path))
 
@@ -546,7 +561,7 @@ def load_run(path: Path) -> RunConfig:
 def run_from_mapping(data: dict[str, Any], path: str) -> RunConfig:
     """As `from_mapping`, with the settings' type chosen by the method."""
     settings: SolverConfig = from_mapping(
-        SOLVER_CONFIGS[data["method"]], data["solver"], f"{path}.solver"
+        SOLVER_CONFIGS[data["method"]], data.get("solver"), f"{path}.solver"
     )
     plain = from_mapping(_RunWithoutSolver, {k: v for k, v in data.items() if k != "solver"}, path)
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +18,11 @@ from safetensors.torch import save_file
 
 from entropic_ot.errors import DataError
 from entropic_ot.files import atomic_path, write_text
+from entropic_ot.strict import shown
 
-FORMAT = "entropic-ot run, version 1"
+FORMAT = "entropic-ot run, version 2"
+WITHOUT_SHA256 = "entropic-ot run, version 1"
+"""The older format, which is still read; nothing tells whether such a file is as it was written."""
 MODEL, STATE, LOG, PROVENANCE = (
     "checkpoint.safetensors",
     "training_state.safetensors",
@@ -30,11 +34,13 @@ MODEL, STATE, LOG, PROVENANCE = (
 def save_tree(path: Path, tree: dict[str, Any], *, header: dict[str, Any]) -> None:
     """A nested dict of tensors and plain values as one safetensors file, atomically.
 
-    Tensors are named by their path in the tree; everything else goes into the JSON header.
+    Tensors are named by their path in the tree; everything else goes into the JSON header, with a
+    sha256 of all of it: safetensors itself does not notice a changed number.
     """
     tensors: dict[str, torch.Tensor] = {}
     plain = _split(tree, "", tensors)
     metadata = {"format": FORMAT, "tree": json.dumps(plain), "header": json.dumps(header)}
+    metadata["sha256"] = _digest(metadata, tensors)
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -61,25 +67,92 @@ def _join(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
     return node
 
 
+def _digest(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    """Hexadecimal sha256 of names, types, shapes and bytes of the tensors, and of the header."""
+    digest = hashlib.sha256()
+    for key in ("format", "tree", "header"):
+        digest.update(f"{key} {metadata.get(key)}\n".encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def load_tree(path: Path, *, device: torch.device | str = "cpu") -> tuple[Any, dict[str, Any]]:
     """(tree, header) of a file written by `save_tree`; DataError when it is damaged."""
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            found = metadata.get("format")
+            if found not in (FORMAT, WITHOUT_SHA256):
                 raise DataError(
-                    f"{path}: found format {metadata.get('format')!r}, expected {FORMAT!r}. "
+                    f"{path}: found format {shown(found)}, expected {FORMAT!r}. "
                     "It was written by another version: delete it and run the rule again."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if found == FORMAT and metadata.get("sha256") != _digest(metadata, tensors):
+            raise _damaged(path, "its contents have another sha256 than it says")
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        return _join(json.loads(metadata["tree"]), tensors), json.loads(metadata["header"])
     except FileNotFoundError:
-        raise DataError(f"{path}: not found; the training of this run writes it") from None
-    except (SafetensorError, OSError) as error:
         raise DataError(
-            f"{path}: damaged or not a safetensors file ({error}). "
-            "Delete it and run the rule again; training resumes from what is left."
+            f"{path}: not found, expected a checkpoint; the training of this run writes it"
         ) from None
-    return _join(json.loads(metadata["tree"]), tensors), json.loads(metadata["header"])
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:  # a header of version 1
+        raise _damaged(path, f"its header: {type(error).__name__}: {error}") from None
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        f"{path}: damaged or not a safetensors file ({why}), expected what `save_tree` wrote. "
+        "Delete it and run the rule again; training resumes from what is left."
+    )
+
+
+class Loadable(Protocol):
+    """What `load_model` asks of a solver."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def load_model(
+    solver: Loadable, run: Path, *, config_sha256: str, device: torch.device | str
+) -> None:
+    """The averaged weights in the folder of a finished run, into `solver`.
+
+    Raises:
+        DataError: missing, damaged, or by its provenance or its shapes of another run.
+    """
+    path, action = run / MODEL, "Pass the folder of this run, or train it (again)."
+    model, _ = load_tree(path, device=device)
+    recorded = _recorded_config(run / PROVENANCE)
+    if recorded not in (None, config_sha256):
+        raise DataError.about(
+            path,
+            found=f"a checkpoint of another configuration (sha256 {recorded} in {PROVENANCE})",
+            expected=f"one of the configuration given, {config_sha256}",
+            action=action,
+        )
+    try:
+        solver.load_state_dict({"model": model})
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError.about(
+            path,
+            found=f"weights that do not fit ({type(error).__name__}: {str(error)[:300]})",
+            expected="those of the configuration given",
+            action=action,
+        ) from None
+
+
+def _recorded_config(path: Path) -> str | None:
+    """Hash of the configuration in a run's provenance; None without a readable record."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return record.get("config_sha256") if isinstance(record, dict) else None
 
 
 def load_arrays(path: Path, *, command: str) -> dict[str, np.ndarray]:
@@ -121,11 +194,14 @@ class RunStore:
         if not path.exists():
             return None
         tree, header = load_tree(path, device=device)
-        if header["fingerprint"] != self.fingerprint:
+        if not isinstance(header, dict) or header.get("fingerprint") != self.fingerprint:
             self.clear()
             return None
-        rng.set_state(tree.pop("rng").cpu())
-        return tree, int(header["step"]), float(header["seconds"])
+        try:
+            rng.set_state(tree.pop("rng").cpu())
+            return tree, int(header["step"]), float(header["seconds"])
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise _damaged(path, f"{type(error).__name__}: {error}") from None
 
     def clear(self) -> None:
         """Forget a training of other settings, code or data."""
@@ -144,12 +220,11 @@ class RunStore:
         if not path.exists():
             return
         kept = []
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError:  # half a line: the process died while writing it
-                break
-            if record["step"] > step:
+                if json.loads(line)["step"] > step:
+                    break
+            except (ValueError, TypeError, KeyError):  # half a line: the process died writing it
                 break
             kept.append(line)
         write_text(path, "".join(line + "\n" for line in kept))

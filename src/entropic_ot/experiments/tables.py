@@ -41,11 +41,20 @@ def read_rows(files: Iterable[Path]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for file in files:
         try:
-            rows += json.loads(file.read_text())["rows"]
-        except (OSError, json.JSONDecodeError, KeyError) as error:
+            found = json.loads(file.read_text())["rows"]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(
-                f"{file}: cannot be read as metrics ({error}); `entropic-ot evaluate` writes it"
+                f"{file}: cannot be read as metrics ({type(error).__name__}: {error}), expected "
+                "JSON with rows; `entropic-ot evaluate` writes it"
             ) from None
+        if not isinstance(found, list) or any(
+            not isinstance(row, dict) or set(row) != set(COLUMNS) for row in found
+        ):
+            raise DataError(
+                f"{file}: cannot be read as metrics: found other rows than expected, each a "
+                f"mapping of {', '.join(COLUMNS)}; `entropic-ot evaluate` writes it anew"
+            )
+        rows += found
     return rows
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from entropic_ot.errors import ConfigError
-from entropic_ot.strict import at_least, not_negative, positive, share, share_below_one
+from entropic_ot.strict import at_least, not_negative, positive, seeds, share, share_below_one
 
 Transform = Literal[
     "flip", "translation", "rotation", "scale", "cutout", "brightness", "saturation", "contrast"
@@ -104,7 +104,7 @@ class GeneratorTrainingConfig:
         at_least(1, self, "z_dim", "w_dim", "mapping_layers", "num_steps", "batch_size")
         at_least(1, self, "group_size", "r1_interval", "path_length_interval")
         at_least(1, self, "sample_images", "sample_steps")
-        at_least(0, self, "seed")
+        seeds(self, "seed")
         positive(self, "generator_learning_rate", "discriminator_learning_rate", "ema_images")
         share_below_one(self, "adam_beta1", "adam_beta2")
         not_negative(self, "r1_gamma", "path_length_weight")
@@ -173,7 +173,8 @@ class EncodingConfig:
             at_least(1, self, "max_images")
         at_least(1, self, "width", "encoder_steps", "encoder_batch_size")
         at_least(1, self, "batch_size", "chunk_size")
-        at_least(0, self, "num_steps", "kept_images", "seed")
+        at_least(0, self, "num_steps", "kept_images")
+        seeds(self, "seed")
         positive(self, "encoder_learning_rate", "learning_rate")
         not_negative(self, "penalty")
 

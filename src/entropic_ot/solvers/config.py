@@ -11,7 +11,7 @@ from typing import Literal
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks.config import NetworkConfig
-from entropic_ot.strict import at_least, positive, share, share_below_one
+from entropic_ot.strict import at_least, positive, seeds, share, share_below_one
 
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -286,7 +286,7 @@ class DiscretePlanConfig:
             raise ConfigError(
                 f"over_relaxation: found {self.over_relaxation!r}, expected a number >= 1 and < 2"
             )
-        at_least(0, self, "seed")
+        seeds(self, "seed")
 
 
 SolverConfig = ENOTConfig | EgNOTConfig | SinkhornConfig | LightSBConfig

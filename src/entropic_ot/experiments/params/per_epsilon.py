@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.params.schema import SCALES, MethodParams
 from entropic_ot.experiments.params.yaml_file import merged
-from entropic_ot.strict import convert, nearest
+from entropic_ot.strict import convert, join, key_text, nearest, shown
 
 
 def at_epsilon(method: MethodParams, epsilon: float, path: str) -> tuple[int, dict[str, Any], str]:
@@ -17,11 +18,11 @@ def at_epsilon(method: MethodParams, epsilon: float, path: str) -> tuple[int, di
     for key, block in method.per_epsilon.items():
         _epsilon_text(key, f"{path}.per_epsilon.{key}")
         if not isinstance(block, Mapping | None):
-            raise ConfigError(f"{path}.per_epsilon.{key}: found {block!r}, expected a mapping")
+            raise ConfigError(f"{path}.per_epsilon.{key}: found {shown(block)}, expected a mapping")
         for inner in block or {}:
             if inner not in ("num_steps", "settings"):
                 raise ConfigError(
-                    f"{path}.per_epsilon.{key}.{inner}: unknown key; "
+                    f"{join(f'{path}.per_epsilon.{key}', inner)}: unknown key; "
                     f"{nearest(inner, ('num_steps', 'settings'))}"
                 )
     key = f"{epsilon:g}"
@@ -36,7 +37,7 @@ def _epsilon_text(key: object, path: str) -> str:
     try:
         return f"{float(str(key)):g}"
     except ValueError:
-        raise ConfigError(f"{path}: expected an epsilon") from None
+        raise ConfigError(f"{path}: found no number as a key, expected an epsilon") from None
 
 
 def check_per_epsilon(data: Mapping[str, Any], path: str) -> None:
@@ -76,7 +77,7 @@ def _epsilons_anywhere(
     at_scales: Iterable[Any], name: str, variant: str | None, method: str
 ) -> list[str]:
     """The epsilons of a method at all scales, in one variant or, if that is None, in all."""
-    found: set[float] = set()
+    found: set[int | float] = set()
     for data in at_scales:
         experiment = _below(data, "experiments", name)
         blocks = _below(experiment, "variants")
@@ -85,8 +86,8 @@ def _epsilons_anywhere(
             method_block = _below(merged(experiment, change or {}), "methods", method)
             epsilons = method_block.get("epsilons")
             if isinstance(epsilons, list):
-                found |= {float(e) for e in epsilons if isinstance(e, int | float)}
-    return [f"{epsilon:g}" for epsilon in sorted(found)]
+                found |= {e for e in epsilons if isinstance(e, int | float)}
+    return [f"{epsilon:g}" for epsilon in sorted(found) if abs(epsilon) < sys.float_info.max]
 
 
 def _below(data: Any, *keys: str) -> Mapping[str, Any]:
@@ -99,8 +100,8 @@ def _below(data: Any, *keys: str) -> Mapping[str, Any]:
 def string_keys(data: Mapping[str, Any], path: str) -> dict[str, Any]:
     """YAML reads the epsilons of `per_epsilon` as numbers; keys are text everywhere else."""
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: found {data!r}, expected a mapping of keys to values")
+        raise ConfigError(f"{path}: found {shown(data)}, expected a mapping of keys to values")
     blocks = data.get("per_epsilon")
     if not isinstance(blocks, Mapping):
         return dict(data)
-    return dict(data) | {"per_epsilon": {str(k): v for k, v in blocks.items()}}
+    return dict(data) | {"per_epsilon": {key_text(k): v for k, v in blocks.items()}}

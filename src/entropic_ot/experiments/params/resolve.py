@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from entropic_ot.experiments.params.yaml_file import merged, read_yaml
 from entropic_ot.experiments.paths import dataset_name, generator_of
 from entropic_ot.metrics.registry import check_metrics, needs_of
 from entropic_ot.solvers.config import DiscretePlanConfig, SolverConfig
-from entropic_ot.strict import convert, from_mapping, nearest
+from entropic_ot.strict import convert, from_mapping, join, key_text, nearest, shown
 
 
 def load_params(
@@ -48,14 +49,16 @@ def load_params(
     data = merged(read_yaml(Path(path)), dict(overrides or {}))
     chosen = scale or data.get("scale")
     if chosen not in SCALES:
-        raise ConfigError(f"{path}: scale: found {chosen!r}, expected one of {', '.join(SCALES)}")
+        raise ConfigError(
+            f"{path}: scale: found {shown(chosen)}, expected one of {', '.join(SCALES)}"
+        )
     scales = data.get("scales")
     if not isinstance(scales, Mapping) or set(scales) != set(SCALES):
         raise ConfigError(f"{path}: scales: expected exactly the keys {', '.join(SCALES)}")
     for name in SCALES:
         override = scales[name] or {}
         if not isinstance(override, Mapping):
-            raise ConfigError(f"{path}: scales.{name}: found {override!r}, expected a mapping")
+            raise ConfigError(f"{path}: scales.{name}: found {shown(override)}, expected a mapping")
         _check_override_keys(data, override, f"{path}: scales.{name}")
     override = scales[chosen] or {}
     at_scale = merged(data, override) | {"scale": chosen}
@@ -69,16 +72,45 @@ def _check_override_keys(data: Mapping[str, Any], override: Mapping[str, Any], p
     for key in override:
         if key not in data or key in ("scale", "scales"):
             known = [k for k in data if k not in ("scale", "scales")]
-            raise ConfigError(f"{path}.{key}: unknown key; {nearest(key, known)}")
+            raise ConfigError(f"{join(path, key)}: unknown key; {nearest(key, known)}")
     for section in ("experiments", "figures", "generators", "presets"):
         names = override.get(section) or {}
         if not isinstance(names, Mapping):
-            raise ConfigError(f"{path}.{section}: found {names!r}, expected a mapping")
+            raise ConfigError(f"{path}.{section}: found {shown(names)}, expected a mapping")
+        block = data.get(section)
+        if not isinstance(block, Mapping):
+            continue  # an error of the file itself, which is checked next
         for name in names:
-            if name not in data[section]:
+            if name not in block:
                 raise ConfigError(
-                    f"{path}.{section}.{name}: unknown; {nearest(name, data[section])}"
+                    f"{join(f'{path}.{section}', name)}: unknown; {nearest(name, block)}"
                 )
+
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", flags=re.ASCII)
+
+
+def _check_names(params: ParamsFile, path: str) -> None:
+    """Names that become names of files, and words of the rules' shell commands."""
+    named = [
+        *((f"experiments.{key_text(name)}", name) for name in params.experiments),
+        *(
+            (f"experiments.{experiment}.variants.{key_text(variant)}", variant)
+            for experiment, settings in params.experiments.items()
+            for variant in settings.variants
+        ),
+        *((f"generators.{key_text(name)}", name) for name in params.generators),
+        *((f"figures.{key_text(name)}", name) for name in params.figures),
+        *((f"figures.{name}.notebook", fig.notebook) for name, fig in params.figures.items()),
+    ]
+    for where, name in named:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ConfigError.about(
+                f"{path}: {where}",
+                found=f"the name {shown(name)}",
+                expected="1 to 100 letters, digits, '_', '-' and '.', without '-' or '.' in front",
+                action="It becomes the name of a folder or file: choose another.",
+            )
 
 
 def _check_presets(params: ParamsFile, path: str) -> None:
@@ -98,6 +130,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
     left_out: list[str] = []
     needed: dict[str, list[availability.MissingFile]] = {}
     _check_presets(params, path)
+    _check_names(params, path)
     for name, experiment in params.experiments.items():
         for variant, changed in _variants(experiment, f"{path}: experiments.{name}"):
             # Disabled ones are checked too, so that a mistake shows when it is made.
@@ -186,7 +219,9 @@ def _variants(
     plain = {k: getattr(experiment, k) for k in experiment.__dataclass_fields__}
     for variant, changes in experiment.variants.items():
         if not isinstance(changes, Mapping | None):
-            raise ConfigError(f"{path}.variants.{variant}: found {changes!r}, expected a mapping")
+            raise ConfigError(
+                f"{path}.variants.{variant}: found {shown(changes)}, expected a mapping"
+            )
         data = merged(plain, changes or {}) | {"variants": {}}
         yield variant, from_mapping(ExperimentParams, data, f"{path}.variants.{variant}")
 

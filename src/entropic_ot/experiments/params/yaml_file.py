@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from entropic_ot.errors import ConfigError
+from entropic_ot.strict import shown
+
+MAX_DEPTH = 100
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
-    """YAML keeps the last of two equal keys; here that is an error."""
+    """YAML keeps the last of two equal keys; here that is an error.
+
+    So is nesting deeper than MAX_DEPTH: libyaml's composer calls itself at each level, and the
+    process dies of a file with 100 000 brackets.
+    """
+
+    depth = 0
+
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"found more than {MAX_DEPTH} levels of nesting")
+        super().descend_resolver(current_node, current_index)
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+        super().ascend_resolver()
 
 
 def _mapping_without_duplicates(loader: Any, node: Any) -> dict[Any, Any]:
@@ -21,11 +40,13 @@ def _mapping_without_duplicates(loader: Any, node: Any) -> dict[Any, Any]:
         if key_node.tag == "tag:yaml.org,2002:merge":
             continue
         key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            mark = key_node.start_mark
+        where = f"{key_node.start_mark.name}: line {key_node.start_mark.line + 1}"
+        if not isinstance(key, Hashable):
             raise ConfigError(
-                f"{mark.name}: line {mark.line + 1}: key {key!r} stands twice; keep one of them"
+                f"{where}: found {shown(key)} as a key, expected text or a number. Quote it."
             )
+        if key in seen:
+            raise ConfigError(f"{where}: key {shown(key)} stands twice; keep one of them")
         seen.add(key)
     loader.flatten_mapping(node)
     return {
@@ -48,8 +69,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: not found; run from the repository's root or pass --params"
         ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}), expected a YAML file. Check the path."
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2026-99-99
+        raise ConfigError(
+            f"{path}: not valid YAML: {error}; expected a mapping of keys to values. Correct it "
+            "there, or take the file from git again."
+        ) from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: found {type(data).__name__}, expected a mapping of keys")
     return data

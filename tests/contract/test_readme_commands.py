@@ -1,0 +1,94 @@
+"""The commands that README.md and the other pages name exist, with their options."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from entropic_ot import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "config" / "README.md"])
+IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
+VARIABLES = {"PYTHON", "TORCH_INDEX", "PIP_ARGS", "BENCH_ARGS", "PYTEST_ARGS"}
+
+
+def commands_of(text: str, program: str) -> list[list[str]]:
+    """The words after `program` in code, blocks and inline, up to a comment or another command."""
+    code = re.findall(r"```(?:bash|sh|python)?\n(.*?)```", text, flags=re.DOTALL)
+    code += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    found = []
+    for line in "\n".join(code).splitlines():
+        for part in re.split(r"&&|\|\||[;|#]", line):
+            words = part.split()
+            if words[:1] == [program]:
+                found.append(words[1:])
+    return found
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    (action,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def test_the_reader_of_pages_sees_commands() -> None:
+    text = (
+        "Run `make all` or\n```bash\nmake test   # all\n. x && entropic-ot fetch orl --out a\n```\n"
+    )
+    assert commands_of(text, "make") == [["test"], ["all"]]
+    assert commands_of(text, "entropic-ot") == [["fetch", "orl", "--out", "a"]]
+    readme = (ROOT / "README.md").read_text()
+    assert len(commands_of(readme, "make")) >= 4 and len(commands_of(readme, "snakemake")) >= 2
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_make_targets_exist(page: Path) -> None:
+    for words in commands_of(page.read_text(), "make"):
+        if words[:1] == ["-C"]:
+            words = words[2:]
+        for word in words:
+            name, equals, _ = word.partition("=")
+            known = name in VARIABLES if equals else name in TARGETS or name.startswith("--")
+            assert known or name != name.lower(), f"make {' '.join(words)}: {word}"
+            if equals or name.startswith("-"):
+                break
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    known = subcommands()
+    for words in commands_of(page.read_text(), "entropic-ot"):
+        if not words or words[0].startswith("-"):
+            continue
+        for name in words[0].split("|"):
+            assert name in known, f"entropic-ot {' '.join(words)}"
+        options = known[words[0].split("|")[0]]._option_string_actions
+        for word in words[1:]:
+            if word.startswith("--"):
+                assert word.split("=")[0] in options, f"entropic-ot {' '.join(words)}: {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_snakemake_commands_can_be_parsed(page: Path) -> None:
+    from snakemake.cli import parse_args
+    from snakemake_logger_plugin_resourcefix import with_separator
+
+    for words in commands_of(page.read_text(), "snakemake"):
+        if any(re.search(r"[…<]|\.\.\.", word) for word in words):
+            continue  # a pattern, not a command
+        try:
+            parse_args(with_separator(words))
+        except (SystemExit, ValueError) as error:
+            pytest.fail(f"snakemake {' '.join(words)}: {error!r}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_linked_files_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -247,7 +247,7 @@ def _read_tensor(archive: Path, name: str) -> torch.Tensor:
         ) from None
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
         raise DataError(
-            f"{archive}: {name}: found {type(tensor).__name__}, expected a dense tensor. "
+            f"{archive}: {name}: found {type(tensor).__name__}, expected a tensor (dense). "
             "Give the benchmark's unchanged archive."
         )
     return tensor.double()

@@ -58,7 +58,7 @@ def _key(images: np.ndarray, extractor: FeatureExtractor) -> str:
     digest.update(f"{FORMAT} {_code_sha256()} {extractor.name} {extractor.sha256} ".encode())
     digest.update(f"{torch.__version__} {_version('torch-fidelity')} ".encode())
     digest.update(f"{images.shape} {images.dtype.str} ".encode())
-    digest.update(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(images).reshape(-1).data)
     return digest.hexdigest()
 
 

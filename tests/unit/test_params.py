@@ -25,7 +25,14 @@ from entropic_ot.experiments.config import (
     load_run,
     to_json,
 )
-from entropic_ot.experiments.params import Params, load_params, merged, read_yaml, write_configs
+from entropic_ot.experiments.params import (
+    Params,
+    load_params,
+    merged,
+    read_yaml,
+    typed,
+    write_configs,
+)
 from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig, SinkhornConfig
 
@@ -140,6 +147,20 @@ def test_overrides_of_the_command_line_come_before_the_scale(
     assert resolved(data, tmp_path, overrides=overrides).evaluations["gaussian-d16"].num_paths == 11
     with pytest.raises(ConfigError, match=r"evaluatoin: unknown key; did you mean 'evaluation'"):
         resolved(data, tmp_path, overrides={"evaluatoin": {}})
+
+
+def test_text_of_the_command_line_is_read_as_yaml_reads_it(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    """`snakemake --config compute='{checkpoint_seconds: 2}'` gives the number as text."""
+    text = {"compute": {"checkpoint_seconds": "2"}, "evaluation": {"metrics": ["cost_half_l2"]}}
+    assert resolved(data, tmp_path, overrides=typed(text)).compute.checkpoint_seconds == 2
+    given = {
+        "a": ["1", "1.5e+0", "true", "null", "laptop", "[1", "{a: 1}", 3, None],
+        "b": {"c": "0"},
+    }
+    read = {"a": [1, 1.5, True, None, "laptop", "[1", "{a: 1}", 3, None], "b": {"c": 0}}
+    assert typed(given) == read
 
 
 def test_settings_at_one_epsilon_are_laid_over_those_of_the_method(

@@ -23,7 +23,7 @@ import write_sources
 from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments import paths
-from entropic_ot.experiments.params import load_params, write_configs
+from entropic_ot.experiments.params import load_params, typed, write_configs
 
 workspace.use_checkout(ROOT)
 
@@ -31,7 +31,7 @@ try:
     # Only what a module statement or the command line sets: the file itself is read by load_params,
     # which checks it.
     overrides = {} if IS_AT_HOME else dict(config)
-    overrides |= workflow.config_settings.overwrite_config
+    overrides |= typed(workflow.config_settings.overwrite_config)
     PARAMS = workspace.restricted(
         load_params(
             "params.yaml", scale=overrides.pop("scale", None), overrides=overrides

@@ -14,7 +14,7 @@ from entropic_ot.experiments.params.schema import (
     MethodParams,
     ParamsFile,
 )
-from entropic_ot.experiments.params.yaml_file import merged, read_yaml
+from entropic_ot.experiments.params.yaml_file import merged, read_yaml, typed
 
 __all__ = [
     "SCALES",
@@ -27,5 +27,6 @@ __all__ = [
     "load_params",
     "merged",
     "read_yaml",
+    "typed",
     "write_configs",
 ]

@@ -83,6 +83,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+def typed(node: Any) -> Any:
+    """Values that arrive as text, as those of `snakemake --config` do, as YAML would read them.
+
+    Only text that is a number, true, false or null to YAML changes; keys stay as they are.
+    """
+    if isinstance(node, Mapping):
+        return {key: typed(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [typed(value) for value in node]
+    if not isinstance(node, str):
+        return node
+    try:
+        value = yaml.load(node, Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError, ConfigError):
+        return node
+    return value if value is None or isinstance(value, int | float) else node
+
+
 def merged(base: Any, override: Any) -> Any:
     """`override` laid over `base`: mappings key by key, anything else replaced whole."""
     if isinstance(base, Mapping) and isinstance(override, Mapping):

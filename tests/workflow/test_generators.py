@@ -32,10 +32,11 @@ def generator_params(kind: str) -> dict[str, Any]:
     """One latent experiment on small digits, with a generator `small` of this kind."""
     params = tiny_params()
     source = params["generators"].pop("coloured_threes")
-    source["images"], source["encoding"]["max_images"] = IMAGES, 6
+    source["images"] = IMAGES
     source["training"] |= {"channels": [8, 8], "discriminator_channels": [8, 8]}
     small = params["scales"]["smoke"]["generators"].pop("coloured_threes")
     del small["images"], small["training"]["channels"], small["training"]["discriminator_channels"]
+    small["encoding"]["max_images"] = 6
     if kind == "converted":
         source = {"kind": "converted", "pickle": PICKLE, "encoding": source["encoding"]}
         del small["training"]

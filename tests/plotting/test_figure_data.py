@@ -295,6 +295,20 @@ def test_results_are_what_one_figure_needs(tmp_path: Path, monkeypatch: pytest.M
     assert results.note(case, "sinkhorn", 1.0, formats) == ""
 
 
+def test_the_number_of_outputs_is_that_of_the_distances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lpips_diversity counts all outputs of each input: 320 of 40 inputs."""
+    monkeypatch.chdir(tmp_path)
+    samples, table = write_results("gaussian")
+    results = figure_data.load_results(samples, table, "smoke")
+    one = results.rows[0]
+    diversity = dataclasses.replace(one, metric="lpips_diversity", n=320)
+    rows = [dataclasses.replace(one, metric="fd_effnet", n=40), diversity]
+    assert figure_data.Results(results.runs, rows).num_samples(one.case) == 40
+    assert figure_data.Results(results.runs, [diversity]).num_samples(one.case) == 320
+
+
 def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
     for name in ("metrics.csv", "absent.csv"):

@@ -146,8 +146,13 @@ class Results:
         return case in first.values() and method == self.of_case(case).methods[0]
 
     def num_samples(self, case: str) -> int | None:
-        """Outputs behind the metrics of a case; None where the table does not say it."""
-        return max((row.n for row in self.rows if row.case == case and row.n), default=None)
+        """Outputs behind the distances of a case; None where the table does not say it.
+
+        A diversity counts several outputs of one input, so it is asked only where nothing else is.
+        """
+        rows = [row for row in self.rows if row.case == case and row.n]
+        distances = [row for row in rows if not row.metric.endswith("_diversity")]
+        return max((row.n for row in distances or rows), default=None)
 
 
 def load_results(samples: Iterable[str | Path], metrics: str | Path, scale: str) -> Results:

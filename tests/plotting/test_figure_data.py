@@ -34,7 +34,7 @@ from entropic_ot.networks.config import NetworkConfig
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
 NOTEBOOK_IMPORTS = {"encoding", "figure_data", "plotting", "mixture", "comparison"}
 FOUR_PARAMETERS = ["metrics", "out", "samples", "scale"]
-MORE_PARAMETERS = {"encoding": ["latents"], "tables": ["paper_values", "tables"]}
+MORE_PARAMETERS = {"encoding": ["latents", "provenance"], "tables": ["paper_values", "tables"]}
 RNG = np.random.default_rng(0)
 
 
@@ -307,6 +307,17 @@ def test_the_number_of_outputs_is_that_of_the_distances(
     rows = [dataclasses.replace(one, metric="fd_effnet", n=40), diversity]
     assert figure_data.Results(results.runs, rows).num_samples(one.case) == 40
     assert figure_data.Results(results.runs, [diversity]).num_samples(one.case) == 320
+
+
+def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "provenance.json"
+    for text in (None, "{"):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(DataError, match=r"provenance\.json: found no record"):
+            figure_data.read_record(path)
+    path.write_text('{"commit": "abc"}')
+    assert figure_data.read_record(path) == {"commit": "abc"}
 
 
 def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:

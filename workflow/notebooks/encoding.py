@@ -22,9 +22,6 @@ latents = "results/laptop/latents/coloured_threes/coloured_mnist-2to3-32px-seed0
 provenance = "results/laptop/latents/coloured_threes/coloured_mnist-2to3-32px-seed0.json"
 
 # %%
-import json
-from pathlib import Path
-
 from IPython.display import Image
 
 from entropic_ot import figure_data, plotting
@@ -62,7 +59,7 @@ for row, part in zip(axes, parts, strict=True):
     row[3].set_title(f"mean {arrays[f'{part}_error'].mean():.3g}")
 
 # %%
-print(encoding.made_from(json.loads(Path(provenance).read_text())))
+print(encoding.made_from(figure_data.read_record(provenance)))
 
 # %%
 Image(plotting.save(figure, out), width=1000)

@@ -20,6 +20,7 @@ from entropic_ot.figure_data.samples import (
     epsilons_of,
     load_samples_of,
     methods_of,
+    read_record,
     runs_of,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "load_samples_of",
     "methods_of",
     "read_metrics",
+    "read_record",
     "runs_of",
     "series",
 ]

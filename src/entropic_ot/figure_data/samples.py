@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,21 @@ from entropic_ot.errors import DataError
 from entropic_ot.experiments.config import ProblemConfig, load_run
 from entropic_ot.experiments.paths import Layout
 from entropic_ot.plotting import METHODS
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """A provenance record; DataError when it is missing or damaged."""
+    try:
+        record = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError.about(
+            path,
+            found=f"no record that can be read ({error})",
+            expected="the provenance that stands beside the result",
+            action="Delete the result and run its rule again.",
+        ) from None
+    assert isinstance(record, dict)
+    return record
 
 
 class LazyArrays(Mapping[str, np.ndarray]):

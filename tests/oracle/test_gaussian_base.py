@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from entropic_ot.device import make_rng
-from entropic_ot.errors import ConfigError
+from entropic_ot.errors import ConfigError, EntropicOTError
 from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.problems.base import ArrayDistribution, EOTProblem
 from entropic_ot.solvers.config import ENOTConfig, GaussianBaseConfig
@@ -126,6 +126,8 @@ def test_it_is_saved_with_the_weights_and_fitted_once() -> None:
     source, target = (ArrayDistribution(images(seed, 0.0, n=60).numpy()) for seed in (0, 1))
     problem = EOTProblem(source, target, 1.0)
     solver = ENOT(SHAPE, config, epsilon=1.0)
+    with pytest.raises(EntropicOTError, match="before any step of training"):
+        solver.sample(images(3, 0.0, n=4), rng=make_rng(0))
     solver.step(problem, rng=make_rng(0), progress=0.0)
     fitted = solver.base
     solver.step(problem, rng=make_rng(1), progress=0.5)

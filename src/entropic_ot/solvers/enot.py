@@ -23,6 +23,7 @@ from entropic_ot.dynamics.euler_maruyama import (
     noise_scales,
     time_grid,
 )
+from entropic_ot.errors import EntropicOTError
 from entropic_ot.networks import build_drift, build_potential
 from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift, MLPPotential
 from entropic_ot.networks.mlp_path import Grid, mlp_path
@@ -192,7 +193,11 @@ class ENOT:
             factor, shortcut = self._precondition(t)
             return factor * (out + shortcut * x)  # type: ignore[no-any-return]
         if self.config.drift_form == "gaussian_endpoint":
-            assert self.base is not None, "a step or a loaded state comes first"
+            if self.base is None:
+                raise EntropicOTError(
+                    "drift_form: found gaussian_endpoint before any step of training, expected the "
+                    "fits of the data. Train it (fit) or load a state first."
+                )
             x1 = self.base.end_point(self.times.index(t), x, out)
             return (x1 - x) / (1 - t)
         skip = 1 / (1 + 4 * epsilon * t)

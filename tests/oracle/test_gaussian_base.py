@@ -22,6 +22,13 @@ TIMES = [0.0, 0.25, 0.5, 0.75]
 ROUNDING = 2e-4  # float32 sums over 32 values of size 3, through slopes and curvatures up to 20
 CONFIG = GaussianBaseConfig(num_points=4000, shrinkage=0.0, min_variance=1e-6, max_std=1.0)
 
+TINY = ENOTConfig(
+    drift=NetworkConfig(kind="unet", width=4, depth=1),
+    potential=NetworkConfig(kind="local", width=4, depth=1),
+    drift_form="gaussian_endpoint",
+    gaussian_base=CONFIG,
+)
+
 
 def images(seed: int, mean: float, n: int = 4000) -> torch.Tensor:
     """Correlated Gaussian images [n, 2, 4, 4] whose covariance's eigenvalues are 0.2 to 2."""
@@ -66,14 +73,8 @@ def test_without_noise_the_map_takes_the_source_to_the_target() -> None:
 def test_many_small_steps_with_noise_reach_the_target() -> None:
     """Euler steps of 1/100, with networks of zeros. Of 4000 samples the entries of a covariance of
     variances up to 2 have errors of 2 sqrt(2 / 4000) = 0.045; five of them are the bound."""
-    config = ENOTConfig(
-        drift=NetworkConfig(kind="unet", width=4, depth=1),
-        potential=NetworkConfig(kind="local", width=4, depth=1),
-        drift_form="gaussian_endpoint",
-        num_euler_steps=100,
-        time_grid_power=1.0,
-        noise_last_step=True,
-        gaussian_base=CONFIG,
+    config = dataclasses.replace(
+        TINY, num_euler_steps=100, time_grid_power=1.0, noise_last_step=True
     )
     solver = ENOT(SHAPE, config, epsilon=1.0)
     x, y = images(0, 0.5), images(1, -1.0)
@@ -115,14 +116,8 @@ def test_corrections_are_filtered_to_the_spectrum_of_the_target() -> None:
 
 
 def test_it_is_saved_with_the_weights_and_fitted_once() -> None:
-    config = ENOTConfig(
-        drift=NetworkConfig(kind="unet", width=4, depth=1),
-        potential=NetworkConfig(kind="local", width=4, depth=1),
-        drift_form="gaussian_endpoint",
-        num_euler_steps=2,
-        batch_size=4,
-        gaussian_base=dataclasses.replace(CONFIG, num_points=50),
-    )
+    fit = dataclasses.replace(CONFIG, num_points=50)
+    config = dataclasses.replace(TINY, num_euler_steps=2, batch_size=4, gaussian_base=fit)
     source, target = (ArrayDistribution(images(seed, 0.0, n=60).numpy()) for seed in (0, 1))
     problem = EOTProblem(source, target, 1.0)
     solver = ENOT(SHAPE, config, epsilon=1.0)

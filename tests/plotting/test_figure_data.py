@@ -311,7 +311,7 @@ def test_the_number_of_outputs_is_that_of_the_distances(
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "provenance.json"
-    for text in (None, "{"):
+    for text in (None, "{", "3"):
         if text is not None:
             path.write_text(text)
         with pytest.raises(DataError, match=r"provenance\.json: found no record"):

@@ -19,15 +19,14 @@ from entropic_ot.plotting import METHODS
 def read_record(path: str | Path) -> dict[str, Any]:
     """A provenance record; DataError when it is missing or damaged."""
     try:
-        record = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        record = dict(json.loads(Path(path).read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise DataError.about(
             path,
             found=f"no record that can be read ({error})",
             expected="the provenance that stands beside the result",
             action="Delete the result and run its rule again.",
         ) from None
-    assert isinstance(record, dict)
     return record
 
 

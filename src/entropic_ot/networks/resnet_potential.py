@@ -21,6 +21,16 @@ def linear_of_image(layer: nn.Linear, h: torch.Tensor) -> torch.Tensor:
     return F.linear(h.permute(0, 2, 3, 1).flatten(1), weight, layer.bias)
 
 
+def _stem(shape: tuple[int, ...], *, width: int, patch: int) -> nn.Conv2d:
+    """Folded pixels to `width` channels."""
+    return nn.Conv2d(shape[0] * patch**2, width, 3, padding=1)
+
+
+def _widths(width: int, depth: int) -> list[int]:
+    """Channels before and after each of `depth` blocks: doubled, up to eight times `width`."""
+    return [width * min(2**level, 8) for level in range(depth + 1)]
+
+
 class DownBlock(nn.Module):
     """Residual block, then average pooling by two."""
 
@@ -43,8 +53,8 @@ class ResNetPotential(nn.Module):
     def __init__(self, shape: tuple[int, ...], *, width: int, depth: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
-        self.stem = nn.Conv2d(shape[0] * patch**2, width, 3, padding=1)
-        widths = [width * min(2**level, 8) for level in range(depth + 1)]
+        self.stem = _stem(shape, width=width, patch=patch)
+        widths = _widths(width, depth)
         self.blocks = nn.ModuleList(
             DownBlock(widths[i], widths[i + 1], shrink=i < depth - 1) for i in range(depth)
         )
@@ -69,8 +79,8 @@ class LocalPotential(nn.Module):
     def __init__(self, shape: tuple[int, ...], *, width: int, depth: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
-        self.stem = nn.Conv2d(shape[0] * patch**2, width, 3, padding=1)
-        widths = [width * min(2**level, 8) for level in range(depth + 1)]
+        self.stem = _stem(shape, width=width, patch=patch)
+        widths = _widths(width, depth)
         self.blocks = nn.ModuleList(
             DownBlock(widths[i], widths[i + 1], shrink=False) for i in range(depth)
         )
@@ -92,7 +102,7 @@ class ConvPotential(nn.Module):
         super().__init__()
         self.patch = patch
         layers: list[nn.Module] = [
-            nn.Conv2d(shape[0] * patch**2, width, 3, padding=1),
+            _stem(shape, width=width, patch=patch),
             nn.SiLU(),
         ]
         last = width

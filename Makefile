@@ -1,7 +1,7 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report test lint pytest setup bench scaling dvc dvc-commit repro unlock clean-env help
+.PHONY: all smoke figures report test lint pytest test-extra setup bench scaling dvc dvc-commit repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
@@ -32,6 +32,9 @@ lint: setup
 
 pytest: setup
 	$(ENV) python -m pytest $(PYTEST_ARGS)
+
+test-extra: setup ## tests that take minutes or need more software (Slurm, Chromium, an S3 server); each says what it lacks and is skipped then
+	$(ENV) python -m pytest -m extra -rs
 
 bench: setup ## time the project against plain versions of the same mathematics: results/bench.csv (tens of minutes on a CPU; see docs/performance.md)
 	@$(ENV) python benchmarks/run.py $(BENCH_ARGS)

@@ -264,7 +264,7 @@ def test_fid_needs_its_package_and_its_weights_before_anything_runs(
     edits = {"experiments": {"cmnist_2to3": {"evaluation": {"metrics": ["fid"]}}}}
     found: list[object] = [None]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: found[0])
-    with pytest.raises(ConfigError, match="no package torch_fidelity"):
+    with pytest.raises(ConfigError, match="package torch_fidelity is not installed"):
         load_params(PARAMS, scale="smoke", overrides=edits)
     found[0] = object()
     with pytest.raises(ConfigError) as caught:

@@ -26,8 +26,10 @@ import yaml
 
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments.params import availability, load_params, write_configs
+from entropic_ot.metrics.registry import METRICS
 
 DVC_YAML = Path("dvc.yaml")
+AUTO_METRICS = {name for name, metric in METRICS.items() if "inception" in metric.needs}
 LEFT_OUT = "# Left out, because their data was not there: "
 
 
@@ -56,7 +58,7 @@ def generated() -> str:
         "metrics": [str(params.layout.tables / "metrics.json")],
     }
     text = yaml.safe_dump(content, sort_keys=False, width=1000)
-    return f"{dag.HEADER}{LEFT_OUT}{', '.join(sorted(left_out)) or 'none'}\n{text}"
+    return f"{dag.HEADER}{LEFT_OUT}{', '.join(sorted(set(left_out))) or 'none'}\n{text}"
 
 
 def _sources_stage() -> dict[str, Any]:
@@ -91,8 +93,10 @@ def check() -> int:
     # Take all files for present, then leave out what that machine left out.
     availability.missing_files = lambda problem: []
     availability.missing_pickle = lambda path: []
-    availability.check_inception = lambda at_metrics: None
-    os.environ[workspace.WITHOUT_CASES] = ",".join(recorded_left_out(current))
+    left_out = recorded_left_out(current)
+    has_inception = not AUTO_METRICS.intersection(left_out)
+    availability.inception_lacks = lambda: None if has_inception else "left out"
+    os.environ[workspace.WITHOUT_CASES] = ",".join(left_out)
     if generated() == current:
         return 0
     print("dvc.yaml is out of date; `make dvc` makes it anew", file=sys.stderr)

@@ -7,10 +7,10 @@ from typing import Any
 
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
-    EvaluationConfig,
     ProblemConfig,
 )
 from entropic_ot.experiments.params import ExperimentParams, FigureParams, MethodParams, ParamsFile
+from entropic_ot.experiments.params.auto_metrics import EvaluationParams
 from entropic_ot.strict import json_schema
 
 
@@ -18,7 +18,7 @@ def params_schema() -> dict[str, Any]:
     """Draft 2020-12 schema of params.yaml; parts that are laid over others require no key."""
     schema = json_schema(ParamsFile)
     properties = schema["properties"]
-    properties["evaluation"] = json_schema(EvaluationConfig)
+    properties["evaluation"] = json_schema(EvaluationParams)
     properties["presets"] = {
         "type": "object",
         "additionalProperties": False,
@@ -56,7 +56,7 @@ def _experiment() -> dict[str, Any]:
     schema = json_schema(ExperimentParams)
     properties = schema["properties"]
     properties["problem"] = json_schema(ProblemConfig)
-    properties["evaluation"] = json_schema(EvaluationConfig, partial=True)
+    properties["evaluation"] = json_schema(EvaluationParams, partial=True)
     methods = {}
     for method, settings in SOLVER_CONFIGS.items():
         inner = json_schema(MethodParams)

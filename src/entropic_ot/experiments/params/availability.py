@@ -30,6 +30,15 @@ from entropic_ot.experiments.paths import (
     raw_files,
 )
 
+INCEPTION_NAMED = (
+    f"{WEIGHTS / INCEPTION.name} ({INCEPTION.size_bytes} bytes, sha256 {INCEPTION.sha256}) "
+    f"there or in a mirror folder ({MIRROR_VARIABLE})"
+)
+GET_INCEPTION = (
+    "`pip install torch-fidelity` and `entropic-ot fetch inception` get both where their "
+    "publishers can be reached; the weights may also be placed by hand."
+)
+
 
 @dataclass(frozen=True)
 class MissingFile:
@@ -91,27 +100,43 @@ def missing_remote_files(files: Sequence[RemoteFile], folder: Path, how: str) ->
     ]
 
 
-def check_inception(at_metrics: str) -> None:
-    """ConfigError unless the metrics with Inception's features can be computed on this machine.
+def inception_lacks() -> str | None:
+    """What metrics with Inception's features lack on this machine: a package, a file, or nothing.
 
-    No package registry has its weights, so the workflow does not count on the network for them.
+    No package registry has the weights, so the workflow does not count on the network for them.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise ConfigError.about(
-            at_metrics,
-            found="fid or another metric in Inception's features, and no package torch_fidelity",
-            expected="torch-fidelity 0.3 or later",
-            action="Install it, or measure fd_effnet, which needs no further package.",
-        )
+        return "the package torch_fidelity is not installed"
     if not looks_available(INCEPTION, WEIGHTS, mirror_folders()):
+        return f"{WEIGHTS / INCEPTION.name} is neither there nor in a mirror folder"
+    return None
+
+
+def check_inception(at_metrics: str) -> None:
+    """ConfigError unless the metrics with Inception's features can be computed on this machine."""
+    lack = inception_lacks()
+    if lack is not None:
         raise ConfigError.about(
             at_metrics,
-            found="fid or another metric in Inception's features, and not its weights",
-            expected=f"{WEIGHTS / INCEPTION.name} ({INCEPTION.size_bytes} bytes, sha256 "
-            f"{INCEPTION.sha256}) there or in a mirror folder (EOT_MIRROR)",
-            action="`entropic-ot fetch inception` gets it where its publishers can be reached; "
-            "or place it by hand, or measure fd_effnet instead.",
+            found=f"fid or another metric in Inception's features, but {lack}",
+            expected=f"torch-fidelity 0.3 or later, and {INCEPTION_NAMED}",
+            action=f"{GET_INCEPTION} Or ask for it as evaluation.auto_metrics, which leaves it "
+            "out while something is missing; or measure fd_effnet, which needs neither.",
         )
+
+
+def not_computed_line(not_computed: Mapping[str, Sequence[str]], lack: str) -> str:
+    """One line on metrics of evaluation.auto_metrics that are not computed.
+
+    Args:
+        not_computed: metric -> the cases without it.
+        lack: of `inception_lacks`.
+    """
+    cases = dict.fromkeys(case for some in not_computed.values() for case in some)
+    return (
+        f"{', '.join(sorted(not_computed))}: not computed for {', '.join(cases)}: {lack}. "
+        f"{GET_INCEPTION}"
+    )
 
 
 def left_out_line(case: str, missing: Sequence[MissingFile]) -> str:

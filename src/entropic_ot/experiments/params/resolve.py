@@ -19,6 +19,7 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.generator_config import ConvertedGenerator, TrainedGenerator
 from entropic_ot.experiments.params import availability
+from entropic_ot.experiments.params.auto_metrics import AutoMetrics
 from entropic_ot.experiments.params.per_epsilon import at_epsilon, check_per_epsilon, string_keys
 from entropic_ot.experiments.params.resolved import Params, Run
 from entropic_ot.experiments.params.schema import (
@@ -128,6 +129,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
     runs: list[Run] = []
     evaluations: dict[str, EvaluationConfig] = {}
     left_out: list[str] = []
+    auto_metrics = AutoMetrics()
     needed: dict[str, list[availability.MissingFile]] = {}
     _check_presets(params, path)
     _check_names(params, path)
@@ -138,14 +140,12 @@ def _resolve(params: ParamsFile, path: str) -> Params:
             where = f"{at}experiments.{name}"
             problem = convert(ProblemConfig, changed.problem, f"{where}.problem")
             _check_generator(problem, params, f"{where}.problem")
-            evaluation = from_mapping(
-                EvaluationConfig,
-                merged(params.evaluation, changed.evaluation),
-                f"{where}.evaluation",
+            evaluation, optional = auto_metrics.evaluation(
+                merged(params.evaluation, changed.evaluation), f"{where}.evaluation"
             )
             at_metrics = f"{where}.evaluation.metrics"
             check_metrics(
-                evaluation.metrics,
+                (*evaluation.metrics, *optional),
                 problem.kind,
                 at_metrics,
                 images_kind=image_problem(problem).kind,
@@ -159,9 +159,10 @@ def _resolve(params: ParamsFile, path: str) -> Params:
                 left_out.append(availability.left_out_line(configs[0].case, missing))
                 continue
             needed[configs[0].case] = missing
-            needs = needs_of(evaluation.metrics)
-            if "inception" in needs:
+            if "inception" in needs_of(evaluation.metrics):
                 availability.check_inception(at_metrics)
+            evaluation = auto_metrics.added(evaluation, optional, configs[0].case)
+            needs = needs_of(evaluation.metrics)
             for config in configs:
                 evaluations[config.case] = evaluation
                 reference = _reference(config, params.reference) if "reference" in needs else None
@@ -177,7 +178,7 @@ def _resolve(params: ParamsFile, path: str) -> Params:
         evaluations,
         params.classifier,
         dict(params.figures),
-        left_out,
+        left_out + auto_metrics.line(),
         params.generators,
         params.compute,
     )

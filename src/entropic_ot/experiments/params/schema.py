@@ -69,7 +69,7 @@ class ParamsFile:
     compute: ComputeConfig
     """Device and precision."""
     evaluation: dict[str, Any]
-    """Defaults of every experiment's evaluation."""
+    """Defaults of every experiment's evaluation (EvaluationParams)."""
     classifier: ClassifierConfig
     """The independent digit classifier."""
     reference: DiscretePlanConfig

@@ -60,6 +60,7 @@ def error_histogram(ax: Axes, errors: Array, *, encoder_errors: Array, mean_erro
     ax.axvline(mean_error, color=FLOOR_COLOUR, linestyle="--", label="image of the mean w")
     ax.set(xscale="log", xlabel="mean squared error of a pixel", ylabel="images")
     ax.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
+    ax.set_ylim(top=1.45 * ax.get_ylim()[1])  # room for the legend above the bars
     ax.legend(loc="upper left", fontsize=7)
 
 

@@ -10,6 +10,8 @@ anything.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +46,16 @@ def described(device: str) -> str:
     return device if world == 1 else f"{world} processes, each with {device}"
 
 
+def _end_with(launcher: int) -> None:
+    """End this process when torchrun is gone: it puts its processes into sessions of their own.
+
+    They would otherwise outlive a workflow that is killed, and hold the folder of their run.
+    """
+    while os.getppid() == launcher:
+        time.sleep(0.2)
+    os._exit(1)
+
+
 @contextmanager
 def group(device: torch.device) -> Iterator[torch.device]:
     """Join the processes of torchrun, if it launched more than one; yields the device of this one.
@@ -55,6 +67,7 @@ def group(device: torch.device) -> Iterator[torch.device]:
     if world == 1:
         yield device
         return
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if device.type == "cuda":
         rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if rank >= count:

@@ -122,11 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(args: argparse.Namespace, argv: Sequence[str]) -> None:
-    if args.command in ("train", "train-generator"):
-        processes = launch.num_processes(args.processes)
-        if processes > 1:
-            launch.replace_by(processes, argv)
+def _run(args: argparse.Namespace) -> None:
     if args.command == "configure":
         from entropic_ot.commands.configure import configure
 
@@ -201,7 +197,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        _run(args, argv)
+        processes = launch.num_processes(args.processes) if "processes" in args else 1
+        if processes > 1:
+            return launch.in_processes(processes, argv)
+        _run(args)
     except EntropicOTError as error:
         if args.traceback:
             raise

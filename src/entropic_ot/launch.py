@@ -32,16 +32,35 @@ def num_processes(option: int | None) -> int:
     return number
 
 
-def replace_by(processes: int, arguments: Sequence[str]) -> None:
-    """Become torchrun, which runs `entropic-ot ARGUMENTS` so many times and ends with them.
+def in_processes(processes: int, arguments: Sequence[str]) -> int:
+    """Run `entropic-ot ARGUMENTS` in so many processes; returns the exit status.
 
-    The threads that this process would have are divided among them.
+    The threads that this process would have are divided among them. When one fails, torchrun stops
+    the others; it is the failed one that says why.
     """
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    total = int(threads) if threads.isdecimal() else len(os.sched_getaffinity(0))
-    os.environ["OMP_NUM_THREADS"] = str(max(1, total // processes))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    torchrun += [f"--nproc-per-node={processes}", "-m", "entropic_ot"]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [*torchrun, *arguments])
+    total = int(threads) if threads.isdecimal() else os.cpu_count() or 1
+    os.environ["OMP_NUM_THREADS"] = str(max(1, total // processes))  # before torch is imported
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main
+
+    try:
+        options = ["--standalone", f"--nproc-per-node={processes}"]
+        main([*options, "-m", "entropic_ot", *arguments])
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        print(
+            f"entropic-ot: process {rank + 1} of {processes} failed (exit status "
+            f"{failure.exitcode}); what it said stands above",
+            file=sys.stderr,
+        )
+        return 1
+    except SignalException as error:
+        print(
+            f"entropic-ot: stopped by {error.sigval.name}; the same command goes on from the last "
+            "checkpoint",
+            file=sys.stderr,
+        )
+        return 128 + error.sigval.value
+    return 0

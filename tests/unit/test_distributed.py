@@ -17,16 +17,19 @@ import torch
 import yaml
 from distributed_cases import CASES, STEPS, tensors, train
 
+from entropic_ot import launch
 from entropic_ot.cli import main
 from entropic_ot.distributed import Rows, randn
+from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.store import LOG, PROVENANCE, STATE, RunStore, load_tree
 
 ROOT = Path(__file__).parents[2]
-TOLERANCE = 2e-3
+TOLERANCE = 1e-2
 """Of ||difference|| / ||value|| for each tensor of a state, Adam's moments too. The sums over a
-batch have another order in several processes; Adam enlarges that where a gradient nearly cancels.
-Measured: 2e-4 for image networks, 1e-5 otherwise. A row of noise or data in the wrong process, a
-sum in the place of a mean or a statistic of a part of the batch changes some tensor by 1e-2."""
+batch have another order in several processes, which shows where a gradient nearly cancels. Measured
+over 4 to 24 steps: 5e-4 for the generator, 3e-4 for image networks, 2e-6 for vectors. Noise of
+other rows, a sum in the place of a mean, a statistic of a part of the batch or other groups in it
+change some tensor by 0.1 at least."""
 
 
 def environment(**changed: str) -> dict[str, str]:
@@ -178,6 +181,22 @@ def assert_same_run(folder: str, other: str) -> None:
     assert steps[-1] == 40
 
 
+def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option, else the variable, else one; one in a process that was started so."""
+    monkeypatch.delenv(launch.VARIABLE, raising=False)
+    assert launch.num_processes(None) == 1
+    monkeypatch.setenv(launch.VARIABLE, "2")
+    assert launch.num_processes(None) == 2
+    assert launch.num_processes(3) == 3
+    with pytest.raises(ConfigError, match=r"--processes: found 0; expected an integer >= 1"):
+        launch.num_processes(0)
+    monkeypatch.setenv(launch.VARIABLE, "two")
+    with pytest.raises(ConfigError, match=r"EOT_PROCESSES: found 'two'"):
+        launch.num_processes(None)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    assert launch.num_processes(3) == 1
+
+
 def test_the_command_starts_its_processes(project: Path) -> None:
     """By the environment variable: one writes, one prints, the record says how many there were."""
     assert main([*arguments("enot", "one")]) == 0
@@ -222,3 +241,40 @@ def test_a_killed_training_goes_on_with_another_number_of_processes(
     assert header["step"] < 40
     assert main(arguments(method, "two")) == 0
     assert_same_run("two", "one")
+
+
+FAILING = """
+import os, sys
+from entropic_ot.cli import main
+from entropic_ot.errors import DataError
+from entropic_ot.solvers.enot import ENOT
+
+step = ENOT.step
+def failing(self, *args, progress, **options):
+    if os.environ["RANK"] == "1" and progress > 0.2:
+        raise DataError("the disk of the second process is gone")
+    return step(self, *args, progress=progress, **options)
+ENOT.step = failing
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.extra
+def test_one_process_that_fails_ends_all(project: Path) -> None:
+    """With its message, soon, and with a checkpoint that is gone on from."""
+    Path("failing.py").write_text(FAILING)
+    done = torchrun(2, "failing.py", *arguments("enot", "two"))
+    assert done.returncode != 0
+    assert "entropic-ot train: error: the disk of the second process is gone" in done.stderr
+    assert main(arguments("enot", "one")) == main(arguments("enot", "two")) == 0
+    assert_same_run("two", "one")
+
+
+@pytest.mark.extra
+def test_a_failure_has_no_traceback_of_torchrun(project: Path) -> None:
+    running = start(*arguments("enot", "two"), "--processes", "3")
+    output, _ = running.communicate(timeout=200)
+    assert running.returncode == 1
+    assert "error: batch_size: found 64 for 3 processes; expected a multiple of 3." in output
+    assert "Traceback" not in output
+    assert " of 3 failed (exit status 1); what it said stands above" in output

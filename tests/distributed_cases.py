@@ -13,8 +13,10 @@ import torch.distributed as dist
 from generator_configs import augmentation, training_config
 
 from entropic_ot import distributed
+from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.fit import fit, train_steps
+from entropic_ot.experiments.sample import sample_all, shared
 from entropic_ot.experiments.store import RunStore, save_tree
 from entropic_ot.generators.config import GeneratorTrainingConfig
 from entropic_ot.generators.training import GeneratorTraining
@@ -88,6 +90,8 @@ CASES: dict[str, tuple[Config, tuple[int, ...]]] = {
     "generator": (GENERATOR, GENERATED),
 }
 
+SAMPLED = ("enot-path", "egnot-replay", "lightsb")
+
 
 def arrays(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Source and target, float32."""
@@ -123,6 +127,14 @@ def make_solver(config: Config, shape: tuple[int, ...]) -> ENOT | EgNOT | LightS
     return LightSB(shape, config, epsilon=EPSILON)
 
 
+def samples(name: str) -> torch.Tensor:
+    """From a solver that is not trained, in batches of 4, 4 and 3 points."""
+    config, shape = CASES[name]
+    x = torch.from_numpy(arrays(shape)[0][:11])
+    solver = shared(make_solver(config, shape))
+    return sample_all(solver, x, rng=make_rng(1), batch_size=4, label=name)
+
+
 def tensors(tree: Any, name: str = "") -> dict[str, torch.Tensor]:
     """The tensors of a nest by their path."""
     if isinstance(tree, torch.Tensor):
@@ -146,6 +158,9 @@ def work(folder: Path) -> None:
         if distributed.is_main():
             save_tree(folder / f"{name}.safetensors", state, header={})
         train(name, 2 * STEPS // 3, RunStore(folder / name, fingerprint="a"))
+    drawn = {name: samples(name) for name in SAMPLED}
+    if distributed.is_main():
+        save_tree(folder / "samples.safetensors", drawn, header={})
     refusals = {
         f"refusal-{dist.get_rank()}": ("enot-path", {"batch_size": 7}),
         "refusal-generator": ("generator", {"group_size": BATCH}),

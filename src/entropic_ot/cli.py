@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
             "--processes",
             type=int,
             metavar="N",
-            help=f"train in N processes by torchrun, a GPU each where there are GPUs; the results "
+            help=f"in N processes by torchrun, a GPU each where there are GPUs; the results "
             f"differ in rounding alone. Default: {launch.VARIABLE}, or 1",
         )
 
@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
     path(p, "--run", "folder of the finished run")
     path(p, "--out", "samples file to write (.npz)")
+    processes(p)
     p = command("reference", "compute two large discrete plans that samples are compared with")
     path(p, "--config", "results/<scale>/config/<case>/reference-<eps>.json")
     path(p, "--out", "file to write (.npz)")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +38,15 @@ def launched() -> tuple[int, int]:
     if not (dist.is_available() and dist.is_torchelastic_launched()):
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def shown(show: Callable[[str], None] | None = None) -> Callable[[str], None] | None:
+    """How this process shows its progress: as given, or not at all where it is not the main one."""
+    return show if is_main() else _silent
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 def described(device: str) -> str:

@@ -43,11 +43,13 @@ def in_processes(processes: int, arguments: Sequence[str]) -> int:
     os.environ["OMP_NUM_THREADS"] = str(max(1, total // processes))  # before torch is imported
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import main
+    from torch.distributed.run import parse_args, run
 
+    parsed = parse_args(["--standalone", f"--nproc-per-node={processes}", "-m", "entropic_ot"])
+    # Its parser would take our options for abbreviations of its own (--run for --run-path).
+    parsed.training_script_args = list(arguments)
     try:
-        options = ["--standalone", f"--nproc-per-node={processes}"]
-        main([*options, "-m", "entropic_ot", *arguments])
+        run(parsed)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         print(

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import distributed_cases as cases
+import numpy as np
 import pytest
 import torch
 import yaml
-from distributed_cases import CASES, STEPS, tensors, train
+from distributed_cases import CASES, SAMPLED, STEPS, samples, tensors, train
 
 from entropic_ot import launch
 from entropic_ot.cli import main
@@ -105,6 +106,13 @@ def test_two_processes_do_what_one_does(in_two: Path, name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_three_processes_do_what_one_does(in_three: Path, name: str) -> None:
     check_case(in_three, name)
+
+
+def test_sampling_is_shared(in_two: Path) -> None:
+    """Also of batches that two processes cannot share evenly."""
+    found, _ = load_tree(in_two / "samples.safetensors")
+    for name in SAMPLED:
+        torch.testing.assert_close(found[name], samples(name), rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(in_two: Path) -> None:
@@ -241,6 +249,23 @@ def test_a_killed_training_goes_on_with_another_number_of_processes(
     assert header["step"] < 40
     assert main(arguments(method, "two")) == 0
     assert_same_run("two", "one")
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("method", ["enot", "egnot", "lightsb"])
+def test_the_command_that_samples(project: Path, method: str) -> None:
+    assert main(arguments(method, "run")) == 0
+    config = f"results/smoke/config/toy_8gaussians/{method}-eps1-seed3.json"
+    evaluation = "results/smoke/config/toy_8gaussians/evaluation.json"
+    words = ["sample", "--config", config, "--evaluation", evaluation, "--run", "run", "--out"]
+    assert main([*words, "one.npz"]) == 0
+    running = start(*words, "two.npz", EOT_PROCESSES="2")
+    output, _ = running.communicate(timeout=200)
+    assert running.returncode == 0, output
+    with np.load("one.npz") as one, np.load("two.npz") as two:
+        assert one.files == two.files
+        for name in one.files:
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-3, atol=1e-4)
 
 
 FAILING = """

@@ -189,6 +189,10 @@ def shared_training_threads(wildcards):
     return max(1, min(threads, workspace.num_processors()))
 
 
+def sampling_threads(wildcards):
+    return min(launch.num_processes(None), workspace.num_processors())
+
+
 def training_processors(wildcards, threads):
     return threads
 

@@ -108,10 +108,10 @@ def train_steps(
         if main and start:
             print(f"{label}: resumed at step {start} of {steps}", file=sys.stderr, flush=True)
     if not main:  # one process writes and prints
-        store, after_step, show = None, None, _silent
+        store, after_step = None, None
     if store is not None:
         store.trim_log(start)  # also at 0: a run that was killed before its first checkpoint
-    progress = Progress(label, steps, start=start, show=show)
+    progress = Progress(label, steps, start=start, show=distributed.shown(show))
     log_every = max(1, steps // log_points)
     # What is made on first use, such as optimisers, is made here, before the clock.
     distributed.broadcast(trained.state_dict(), device=device)
@@ -150,10 +150,6 @@ def _resume(trained: Trainable, store: RunStore, rng: torch.Generator) -> tuple[
             action="Give a folder that all machines share.",
         )  # fmt: skip
     return start, spent
-
-
-def _silent(line: str) -> None:
-    """Progress of the processes that do not print."""
 
 
 def _check_finite(logs: dict[str, float], *, label: str, step: int) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from entropic_ot import distributed
 from entropic_ot.costs import Cost, HalfSquaredEuclidean
-from entropic_ot.distributed import Rows
+from entropic_ot.distributed import Rows, randn
 from entropic_ot.dynamics.langevin import Score, unadjusted_langevin
 from entropic_ot.dynamics.replay_buffer import PersistentStates, ReplayBuffer
 from entropic_ot.errors import ConfigError
@@ -165,15 +165,15 @@ class EgNOT:
 
         return score
 
-    def initial(self, x: Points, *, rng: torch.Generator) -> Points:
+    def initial(self, x: Points, *, rng: torch.Generator, rows: Rows | None = None) -> Points:
         """Where new chains start [batch, *shape].
 
         A draw of the prior process, x + sqrt(epsilon) noise, or of N(0, I) with base_potential
-        standard_normal, or at `start(x)`.
+        standard_normal, or at `start(x)`. rows: where x is the share of one process.
         """
         if self.start is not None:
             return self.start(x)
-        noise = torch.randn((len(x), *self.shape), generator=rng, device=x.device)
+        noise = randn((len(x), *self.shape), rows, rng=rng, device=x.device)
         if self.config.base_potential == "standard_normal":
             return noise
         return x + self.epsilon**0.5 * noise
@@ -254,14 +254,16 @@ class EgNOT:
         self.chains.y[rows] = y
         return y
 
-    def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+    def sample(self, x: Points, *, rng: torch.Generator, rows: Rows | None = None) -> Points:
+        """One y for each row of x with the averaged weights; rows as in `initial`."""
         x = x.to(self.device, torch.float32)
         with self.potential.averaged():
             return self.langevin(
                 x,
-                self.initial(x, rng=rng),
+                self.initial(x, rng=rng, rows=rows),
                 num_steps=self.config.num_test_langevin_steps,
                 rng=rng,
+                rows=rows,
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -374,11 +374,22 @@ class ENOT:
         return torch.stack(path.states)
 
     @torch.no_grad()
-    def sample(self, x: Points, *, rng: torch.Generator, observe: Observer | None = None) -> Points:
-        """End points of the SDE with the averaged weights; `observe` is shown its states."""
+    def sample(
+        self,
+        x: Points,
+        *,
+        rng: torch.Generator,
+        observe: Observer | None = None,
+        rows: Rows | None = None,
+    ) -> Points:
+        """End points of the SDE with the averaged weights; `observe` is shown its states.
+
+        rows: where x is the share of one process.
+        """
         x = x.to(self.device, torch.float32)
         with self.drift.averaged():
-            return self.simulate(x, rng=rng, epsilon=self.epsilon, observe=observe).final
+            path = self.simulate(x, rng=rng, epsilon=self.epsilon, observe=observe, rows=rows)
+            return path.final
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -65,12 +65,23 @@ def _end_with(launcher: int) -> None:
     os._exit(1)
 
 
+def _check_draws(device: torch.device) -> None:
+    """GPUs of different kinds draw other numbers from the same seed, and processors may."""
+    rng = torch.Generator(device).manual_seed(0)
+    drawn = torch.randn(100_000, generator=rng, device=device)
+    if not agrees(int(drawn.view(torch.int32).sum(dtype=torch.int64)), device=device):
+        raise ConfigError.about(
+            "--processes", found="devices that draw different random numbers from one seed",
+            expected="devices of the same kind for all processes", action="Choose others.",
+        )  # fmt: skip
+
+
 @contextmanager
 def group(device: torch.device) -> Iterator[torch.device]:
     """Join the processes of torchrun, if it launched more than one; yields the device of this one.
 
     gloo connects processes on CPUs, nccl those on GPUs, one for each. Raises ConfigError where
-    there are not enough GPUs.
+    there are not enough GPUs, or they are of different kinds.
     """
     _, world = launched()
     if world == 1:
@@ -89,6 +100,7 @@ def group(device: torch.device) -> Iterator[torch.device]:
         dist.init_process_group("nccl", device_id=device)
     else:
         dist.init_process_group("gloo")
+    _check_draws(device)
     yield device
     # Not after an error: torchrun stops the others, while this would wait for them.
     dist.destroy_process_group()

@@ -295,6 +295,27 @@ def test_one_process_that_fails_ends_all(project: Path) -> None:
     assert_same_run("two", "one")
 
 
+OTHER_DEVICE = """
+import os, sys
+import torch
+from entropic_ot.cli import main
+
+if os.environ["RANK"] == "1":
+    randn = torch.randn
+    torch.randn = lambda *args, **options: randn(*args, **options) * 1.0001
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.extra
+def test_devices_that_draw_different_numbers_are_refused(project: Path) -> None:
+    Path("other.py").write_text(OTHER_DEVICE)
+    done = torchrun(2, "other.py", *arguments("enot", "two"))
+    assert done.returncode != 0
+    assert "found devices that draw different random numbers from one seed" in done.stderr
+    assert not Path("two", STATE).exists()
+
+
 @pytest.mark.extra
 def test_a_failure_has_no_traceback_of_torchrun(project: Path) -> None:
     running = start(*arguments("enot", "two"), "--processes", "3")

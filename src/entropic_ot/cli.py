@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from entropic_ot import launch
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.metrics.registry import PUBLISHED_WEIGHTS
 
@@ -36,6 +37,15 @@ def _parser() -> argparse.ArgumentParser:
             "--params", type=Path, default=Path("params.yaml"), help="default: params.yaml"
         )
         p.add_argument("--scale", help="smoke, laptop or paper; default: the one in params.yaml")
+
+    def processes(p: argparse.ArgumentParser) -> None:
+        p.add_argument(
+            "--processes",
+            type=int,
+            metavar="N",
+            help=f"in N processes by torchrun, a GPU each where there are GPUs; the results "
+            f"differ in rounding alone. Default: {launch.VARIABLE}, or 1",
+        )
 
     params(command("configure", "resolve params.yaml into one JSON file per run"))
     p = command(
@@ -69,10 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--config", "results/<scale>/config/<case>/<run>.json")
     path(p, "--out", "folder of the finished run")
     path(p, "--work", "folder of its checkpoints while it trains; resumed from")
+    processes(p)
     p = command("train-generator", "train one StyleGAN2 generator, or go on training it")
     path(p, "--config", "results/<scale>/config/generators/<name>.json")
     path(p, "--out", "folder to write generator.safetensors, samples.png and the log to")
     path(p, "--work", "folder of checkpoints and samples while it trains; resumed from")
+    processes(p)
     p = command("encode", "encode images as points of a generator's latent space (w)")
     path(p, "--config", "results/<scale>/config/generators/<name>.json")
     path(p, "--generator", "generator.safetensors, trained or converted")
@@ -84,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
     path(p, "--run", "folder of the finished run")
     path(p, "--out", "samples file to write (.npz)")
+    processes(p)
     p = command("reference", "compute two large discrete plans that samples are compared with")
     path(p, "--config", "results/<scale>/config/<case>/reference-<eps>.json")
     path(p, "--out", "file to write (.npz)")
@@ -181,9 +194,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads of OpenMP that wait must sleep, not spin: where another process wants the same cores,
     # spinning made training 20 times slower. Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    argv = sys.argv[1:] if argv is None else argv
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
+        processes = launch.num_processes(args.processes) if "processes" in args else 1
+        if processes > 1:
+            return launch.in_processes(processes, argv)
         _run(args)
     except EntropicOTError as error:
         if args.traceback:

@@ -19,6 +19,8 @@ RANKS = {
     "errors": 0,
     "files": 0,
     "progress": 0,
+    "distributed": 1,
+    "launch": 1,
     "pixels": 1,
     "restricted_pickle": 1,
     "strict": 1,

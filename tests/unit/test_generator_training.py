@@ -13,6 +13,7 @@ import torch
 from generator_configs import augmentation, training_config
 
 from entropic_ot.device import make_rng
+from entropic_ot.distributed import Rows
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.fit import train_steps
 from entropic_ot.experiments.store import MODEL, STATE, RunStore, load_tree
@@ -152,7 +153,7 @@ def test_a_penalty_slows_adam_as_the_paper_says() -> None:
 def test_mixed_styles_differ_between_layers_and_others_do_not(data: ArrayDistribution) -> None:
     for share, same in ((0.0, True), (1.0, False)):
         training = GeneratorTraining(training_config(style_mixing=share), SHAPE)
-        ws = training._ws(50, make_rng(0))
+        ws = training._ws(Rows(50), make_rng(0))
         assert ws.shape == (50, 6, 6)
         assert torch.equal(ws[:, 0], ws[:, -1]) == same
 

@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
 import workspace
 import write_sources
+from entropic_ot import launch
 from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments import paths
@@ -177,6 +178,19 @@ def training_threads(wildcards):
     that was computed by one thread does not depend on the number of processors.
     """
     return min(2, workspace.num_processors()) if workspace.has_gpu() else 1
+
+
+def shared_training_threads(wildcards):
+    """Of all processes of a training (EOT_PROCESSES; `entropic-ot train` divides them).
+
+    Results differ in rounding alone, so nothing is out of date when their number changes.
+    """
+    threads = training_threads(wildcards) * launch.num_processes(None)
+    return max(1, min(threads, workspace.num_processors()))
+
+
+def sampling_threads(wildcards):
+    return min(launch.num_processes(None), workspace.num_processors())
 
 
 def training_processors(wildcards, threads):

@@ -16,9 +16,9 @@ rule sample:
         benchmark_path("sample", "{case}/{run}")
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: sampling_threads
     resources:
-        processors=1,
+        processors=training_processors,
         gpu=gpu_if_present,
         mem_mb=4000,
         runtime=120,

@@ -27,7 +27,7 @@ rule generator:
     priority: 100
     conda:
         ENVIRONMENT
-    threads: training_threads
+    threads: shared_training_threads
     resources:
         gpu=1,
         mem_mb=8000,

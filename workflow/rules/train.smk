@@ -45,7 +45,7 @@ rule train:
         benchmark_path("train", "{case}/{run}")
     conda:
         ENVIRONMENT
-    threads: training_threads
+    threads: shared_training_threads
     resources:
         gpu=1,
         mem_mb=8000,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 
+from entropic_ot.distributed import Rows, randn
 from entropic_ot.types import PerPoint, Points
 
 Observer = Callable[[int, Points], None]
@@ -66,11 +67,13 @@ def euler_maruyama(
     noise_last_step: bool = True,
     keep_states: bool = False,
     observe: Observer | None = None,
+    rows: Rows | None = None,
 ) -> SDEPath:
     """X_{k+1} = X_k + f(t_k, X_k) dt_k + sqrt(epsilon dt_k) xi_k on `time_grid`.
 
     noise_last_step: False leaves the noise out of the last step, as the ENOT paper does on images
     (the last drift then lands on the sample itself). Differentiable through the whole path.
+    rows: where x0 is the share of one process of a batch.
     Error: the covariance at t = 1 is off by O(dt) (tested).
     """
     times = time_grid(num_steps, power=power)
@@ -83,7 +86,7 @@ def euler_maruyama(
         energy = energy + f.flatten(1).square().sum(1) * (dt / 2)
         x = x + f * dt
         if scales[k] > 0:
-            noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+            noise = randn(x.shape, rows, rng=rng, device=x.device, dtype=x.dtype)
             noise_work = noise_work + scales[k] * (f * noise).flatten(1).sum(1)
             x = x + scales[k] * noise
         if observe is not None:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 import torch
 
+from entropic_ot import distributed
 from entropic_ot.costs import HalfSquaredEuclidean
 from entropic_ot.device import make_rng
-from entropic_ot.errors import ConfigError, EntropicOTError
+from entropic_ot.errors import ConfigError, DataError, EntropicOTError
 from entropic_ot.experiments.store import RunStore
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.progress import Progress
@@ -96,24 +97,27 @@ def train_steps(
 ) -> float:
     """`one_step(rng, progress)` until there are `steps`, as `fit` describes; returns the seconds.
 
-    `after_step(number of steps done)` must not change what is trained.
+    `after_step(number of steps done)` must not change what is trained. In several processes (see
+    `distributed`) each calls this; the main one alone writes, and what is logged are means of all.
     """
-    device = trained.device
+    device, main = trained.device, distributed.is_main()
     rng = make_rng(seed, device)
     start, spent = 0, 0.0
     if store is not None:
-        resumed = store.load_checkpoint(rng, device=device)
-        if resumed is not None:
-            state, start, spent = resumed
-            trained.load_state_dict(state)
+        start, spent = _resume(trained, store, rng)
+        if main and start:
             print(f"{label}: resumed at step {start} of {steps}", file=sys.stderr, flush=True)
+    if not main:  # one process writes and prints
+        store, after_step = None, None
+    if store is not None:
         store.trim_log(start)  # also at 0: a run that was killed before its first checkpoint
-    progress = Progress(label, steps, start=start, show=show)
+    progress = Progress(label, steps, start=start, show=distributed.shown(show))
     log_every = max(1, steps // log_points)
-    trained.state_dict()  # what is made on first use, such as optimisers, is made before the clock
+    # What is made on first use, such as optimisers, is made here, before the clock.
+    distributed.broadcast(trained.state_dict(), device=device)
     began = last_checkpoint = time.perf_counter()
     for step in range(start, steps):
-        logs = one_step(rng, step / steps)
+        logs = distributed.mean_logs(one_step(rng, step / steps), device=device)
         _check_finite(logs, label=label, step=step)
         now = time.perf_counter()
         seconds = spent + now - began
@@ -129,6 +133,23 @@ def train_steps(
     if store is not None and start < steps:
         store.save_checkpoint(trained.state_dict(), step=steps, rng=rng, seconds=seconds)
     return seconds
+
+
+def _resume(trained: Trainable, store: RunStore, rng: torch.Generator) -> tuple[int, float]:
+    """Load the last checkpoint, if there is one; returns (steps done, seconds spent)."""
+    with distributed.main_first():
+        resumed = store.load_checkpoint(rng, device=trained.device)
+    start, spent = 0, 0.0
+    if resumed is not None:
+        state, start, spent = resumed
+        trained.load_state_dict(state)
+    if not distributed.agrees(start, device=trained.device):
+        raise DataError.about(
+            store.folder, found=f"step {start} here and another one in the main process",
+            expected="the same checkpoint in all processes",
+            action="Give a folder that all machines share.",
+        )  # fmt: skip
+    return start, spent
 
 
 def _check_finite(logs: dict[str, float], *, label: str, step: int) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from entropic_ot import distributed
 from entropic_ot.progress import Progress
 from entropic_ot.types import Points
 
@@ -64,7 +65,7 @@ def conditional_moments(
     """
     at_once = max(1, batch_size // num_per_source)
     means, covariances = [], []
-    progress = Progress(label, len(x))
+    progress = Progress(label, len(x), show=distributed.shown())
     for group in x.split(at_once):
         moments, left = RunningMoments(), num_per_source
         while left:

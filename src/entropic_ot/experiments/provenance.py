@@ -14,6 +14,7 @@ import torch
 
 import entropic_ot
 from entropic_ot.device import describe_device
+from entropic_ot.distributed import described
 from entropic_ot.experiments.sources import source_closure
 from entropic_ot.files import file_sha256
 
@@ -82,7 +83,7 @@ def provenance(
         "data_sha256": {str(path): file_sha256(path) for path in data_files},
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "device": describe_device(device),
+        "device": described(describe_device(device)),
         "precision": precision,
         "compile": compiled,
         "train_seconds": round(seconds, 3),

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import torch
 
+from entropic_ot import distributed
 from entropic_ot.device import make_rng
 from entropic_ot.dynamics.euler_maruyama import noise_scales, time_grid
 from entropic_ot.errors import ConfigError
@@ -25,6 +26,7 @@ from entropic_ot.problems.base import Distribution, FiniteDistribution
 from entropic_ot.problems.mixture import MixturePlan
 from entropic_ot.progress import Progress
 from entropic_ot.solvers.base import Solver
+from entropic_ot.solvers.egnot import EgNOT
 from entropic_ot.solvers.enot import ENOT
 from entropic_ot.types import Points
 
@@ -47,11 +49,23 @@ def sample_all(
 ) -> Points:
     """`sample` over x in batches, with progress."""
     parts = []
-    progress = Progress(label, len(x))
+    progress = Progress(label, len(x), show=distributed.shown())
     for batch in x.split(batch_size):
         parts.append(sample(batch, rng=rng))
         progress.update(sum(map(len, parts)))
     return torch.cat(parts)
+
+
+def shared(solver: Solver) -> Sampler:
+    """`sample`, each process its rows of a batch; all have all samples afterwards."""
+    if distributed.world_size() == 1 or not isinstance(solver, ENOT | EgNOT):
+        return solver.sample
+
+    def sample(x: Points, *, rng: torch.Generator) -> Points:
+        rows = distributed.rows(len(x))
+        return rows.gather(solver.sample(rows.own(x), rng=rng, rows=rows))
+
+    return sample
 
 
 def draw_samples(
@@ -63,6 +77,8 @@ def draw_samples(
     label: str,
 ) -> dict[str, np.ndarray]:
     """The arrays of samples.npz; the random numbers depend on the evaluation's seed alone.
+
+    Several processes share the sampling, but not that of a path whose moments are asked for.
 
     x, y [n, *dim]: pairs of the learned plan for test points x.
     target [n', *dim]: test points of the target. conditional_x [m, *dim] and
@@ -96,7 +112,11 @@ def draw_samples(
     few = x[: config.num_conditional]
     repeated = few.repeat_interleave(config.num_per_source, dim=0)
     many = sample_all(
-        solver.sample, repeated, rng=rng, batch_size=config.batch_size, label=f"{label} conditional"
+        shared(solver),
+        repeated,
+        rng=rng,
+        batch_size=config.batch_size,
+        label=f"{label} conditional",
     )
     arrays = {
         "x": x,
@@ -168,7 +188,7 @@ def _decoded(
 def _observed(solver: Solver, moments: PathMoments, config: EvaluationConfig) -> Sampler:
     """`sample`; that of ENOT adds the states of its process to the moments."""
     if not isinstance(solver, ENOT) or not config.num_path_times:
-        return solver.sample
+        return shared(solver)
     scales = noise_scales(
         solver.times, epsilon=solver.epsilon, noise_last_step=solver.config.noise_last_step
     )
@@ -187,7 +207,7 @@ def _conditional_moments(
     rng = make_rng(config.seed + MOMENT_SEED, solver.device)
     x = test_points(benchmark.test_source, config.num_conditional_moments, rng=rng)
     mean, covariance = conditional_moments(
-        solver.sample,
+        shared(solver),
         x,
         num_per_source=config.num_per_moment,
         batch_size=config.batch_size,

@@ -8,11 +8,12 @@ geometric transforms of an image are one affine map; what comes in at its border
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
 
+from entropic_ot.distributed import Rows
 from entropic_ot.generators.config import Transform
 from entropic_ot.types import Points
 
@@ -26,6 +27,9 @@ BRIGHTNESS = 0.5
 CUTOUT = 0.5
 """Side of the square that is set to 0, as a share of the image's."""
 
+Draw = Callable[[int], torch.Tensor]
+"""count -> [count, batch] uniform on [0, 1)."""
+
 
 def augment(
     images: Points,
@@ -33,32 +37,35 @@ def augment(
     *,
     probability: float,
     rng: torch.Generator,
+    rows: Rows | None = None,
 ) -> Points:
     """Each transform on each image [batch, channels, size, size] with this probability.
 
-    The draws do not depend on the probability, which decides only where they are used.
+    The draws do not depend on the probability, which decides only where they are used. rows: where
+    the images are the share of one process of a batch.
     """
+    share = rows or Rows(len(images))
+
+    def draw(count: int) -> torch.Tensor:
+        everyone = torch.rand(count, share.total, generator=rng, device=images.device)
+        return everyone[:, share.index]
+
     for name in COLOUR:
         if name in transforms:
-            images = _recoloured(images, name, probability, rng)
+            images = _recoloured(images, name, probability, draw)
     if any(name in transforms for name in GEOMETRIC):
-        matrices = _affine(images, transforms, probability, rng)
+        matrices = _affine(images, transforms, probability, draw)
         grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
         images = F.grid_sample(
             images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
         )
     if "cutout" in transforms:
-        images = images * _window(images, probability, rng)
+        images = images * _window(images, probability, draw)
     return images
 
 
-def _draws(images: Points, rng: torch.Generator, *, count: int = 1) -> torch.Tensor:
-    """[count, batch] uniform on [0, 1)."""
-    return torch.rand(count, len(images), generator=rng, device=images.device)
-
-
 def _affine(
-    images: Points, transforms: Sequence[Transform], probability: float, rng: torch.Generator
+    images: Points, transforms: Sequence[Transform], probability: float, draw: Draw
 ) -> torch.Tensor:
     """[batch, 2, 3]: the product of the chosen maps in coordinates where the image is [-1, 1]^2."""
     identity = torch.eye(3, device=images.device).expand(len(images), 3, 3)
@@ -66,7 +73,7 @@ def _affine(
     for name in GEOMETRIC:
         if name not in transforms:
             continue
-        used, first, second = _draws(images, rng, count=3)
+        used, first, second = draw(3)
         matrix = identity.clone()
         if name == "flip":
             matrix[:, 0, 0] = torch.where(first < 0.5, -1.0, 1.0)
@@ -84,11 +91,9 @@ def _affine(
     return total[:, :2]
 
 
-def _recoloured(
-    images: Points, name: Transform, probability: float, rng: torch.Generator
-) -> Points:
+def _recoloured(images: Points, name: Transform, probability: float, draw: Draw) -> Points:
     """Brightness adds; saturation scales the distance to grey, contrast that to the mean."""
-    used, amount = _draws(images, rng, count=2)[:, :, None, None, None]
+    used, amount = draw(2)[:, :, None, None, None]
     if name == "brightness":
         changed = images + (2 * amount - 1) * BRIGHTNESS
     else:
@@ -99,9 +104,9 @@ def _recoloured(
     return torch.where(used < probability, changed, images)
 
 
-def _window(images: Points, probability: float, rng: torch.Generator) -> torch.Tensor:
+def _window(images: Points, probability: float, draw: Draw) -> torch.Tensor:
     """[batch, 1, size, size]: 0 in a square whose centre is anywhere, else 1."""
-    used, row, column = _draws(images, rng, count=3)[:, :, None]
+    used, row, column = draw(3)[:, :, None]
     size = images.shape[2]
     pixel = (torch.arange(size, device=images.device) + 0.5) / size
     inside_rows = (pixel - row).abs() < CUTOUT / 2

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
+from entropic_ot.distributed import Rows, randn
 from entropic_ot.types import PerPoint, Points
 
 
@@ -30,12 +31,15 @@ def r1_penalty(
     return 0.5 * gamma * gradient.float().square().sum((1, 2, 3)).mean()
 
 
-def path_lengths(images: Points, ws: torch.Tensor, *, rng: torch.Generator) -> PerPoint:
+def path_lengths(
+    images: Points, ws: torch.Tensor, *, rng: torch.Generator, rows: Rows | None = None
+) -> PerPoint:
     """|J^T y| for each image, J its derivative by w and y ~ N(0, I) / side (section 3.2).
 
-    ws [batch, num_ws, w_dim]: the square is summed over w_dim and averaged over the layers.
+    ws [batch, num_ws, w_dim]: the square is summed over w_dim and averaged over the layers. rows:
+    where the batch is the share of one process.
     """
-    direction = torch.randn(images.shape, generator=rng, device=images.device)
+    direction = randn(images.shape, rows, rng=rng, device=images.device)
     direction = direction / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * direction).sum(), ws, create_graph=True)
     return gradient.float().square().sum(2).mean(1).sqrt()

@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import torch
 
+from entropic_ot import distributed
+from entropic_ot.distributed import Rows
 from entropic_ot.errors import ConfigError
 from entropic_ot.generators.augment import augment
 from entropic_ot.generators.config import GeneratorTrainingConfig
@@ -90,68 +92,94 @@ class GeneratorTraining:
     # ----------------------------------------------------------------------------------------------
     # The two networks
 
-    def _ws(self, n: int, rng: torch.Generator) -> torch.Tensor:
-        """w of n draws of z for every layer [n, num_ws, w_dim], styles mixed as configured."""
-        net = cast("Generator", self.generator.module)
+    def _ws(self, rows: Rows, rng: torch.Generator) -> torch.Tensor:
+        """w of draws of z for every layer [batch, num_ws, w_dim], styles mixed as configured."""
+        net, n = cast("Generator", self.generator.module), rows.total
         z = torch.randn(n, self.config.z_dim, generator=rng, device=self.device)
-        w = net.mapping(z)
-        net.mapping.track_average(w.detach(), decay=MEAN_W_DECAY)
+        w = net.mapping(rows.own(z))
+        mean_w = distributed.mean(w.detach().mean(0, keepdim=True))
+        net.mapping.track_average(mean_w, decay=MEAN_W_DECAY)
         ws: torch.Tensor = w[:, None].expand(-1, net.config.num_ws, -1)
         if self.config.style_mixing:
-            other = net.mapping(torch.randn(z.shape, generator=rng, device=self.device))
-            mixed = torch.rand(n, generator=rng, device=self.device) < self.config.style_mixing
+            other_z = torch.randn(z.shape, generator=rng, device=self.device)
+            other = net.mapping(rows.own(other_z))
+            uniform = torch.rand(n, generator=rng, device=self.device)
+            mixed = rows.own(uniform) < self.config.style_mixing
             first = torch.randint(1, net.config.num_ws, (n,), generator=rng, device=self.device)
+            first = rows.own(first)
             layers = torch.arange(net.config.num_ws, device=self.device)
             replaced = mixed[:, None] & (layers >= first[:, None])
             ws = torch.where(replaced[:, :, None], other[:, None], ws)
         return ws
 
-    def _images(self, ws: torch.Tensor, rng: torch.Generator) -> Points:
+    def _images(self, rows: Rows, ws: torch.Tensor, rng: torch.Generator) -> Points:
         net = cast("Generator", self.generator.module)
         random = self.config.noise == "random"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            images = net.synthesis(ws, noise=self.config.noise, rng=rng if random else None)
+            images = net.synthesis(
+                ws, noise=self.config.noise, rng=rng if random else None, rows=rows
+            )
         return cast("torch.Tensor", images.float())
 
     def _judged(self, images: Points) -> PerPoint:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             return cast("torch.Tensor", self.discriminator(images).float())
 
-    def _augmented(self, images: Points, rng: torch.Generator) -> Points:
+    def _augmented(self, rows: Rows, images: Points, rng: torch.Generator) -> Points:
         transforms = self.config.augmentation.transforms
         if not transforms:
             return images
-        return augment(images, transforms, probability=self.probability, rng=rng)
+        return augment(images, transforms, probability=self.probability, rng=rng, rows=rows)
 
     # ----------------------------------------------------------------------------------------------
     # One step
 
     def step(self, images: Distribution, *, rng: torch.Generator) -> dict[str, float]:
         """One update of the discriminator and one of the generator, penalties when it is time."""
-        logs = self._discriminator_step(images, rng)
-        logs |= self._generator_step(rng)
+        rows = self._share()
+        logs = self._discriminator_step(rows, images, rng)
+        logs |= self._generator_step(rows, rng)
         self.num_steps += 1
         self._adapt()
         if self.config.augmentation.kind == "ada":
             logs |= {"augmentation": self.probability, "overfitting": self.overfitting}
         return logs
 
-    def _real(self, images: Distribution, rng: torch.Generator) -> Points:
+    def _share(self) -> Rows:
+        """The rows of this process; ConfigError where a group would be in two processes."""
+        batch, world = self.config.batch_size, distributed.world_size()
+        groups = batch // min(self.config.group_size, batch)
+        if groups % world:
+            raise ConfigError.about(
+                "batch_size",
+                found=f"{batch}, which is {groups} groups of group_size, for {world} processes",
+                expected=f"a multiple of {world} groups",
+                action="Change one of the two, or train with another number of processes.",
+            )
+        return distributed.batch(batch, key="batch_size")
+
+    def _fake(self, rows: Rows, rng: torch.Generator) -> Points:
+        images = self._images(rows, self._ws(rows, rng), rng)
+        return self._augmented(rows, images, rng)
+
+    def _real(self, rows: Rows, images: Distribution, rng: torch.Generator) -> Points:
         real = images.sample(self.config.batch_size, rng=rng)
         if self.config.horizontal_flips:
             mirrored = torch.rand(len(real), generator=rng, device=self.device) < 0.5
             real = torch.where(mirrored[:, None, None, None], real.flip(3), real)
-        return self._augmented(real, rng)
+        return self._augmented(rows, rows.own(real), rng)
 
-    def _discriminator_step(self, images: Distribution, rng: torch.Generator) -> dict[str, float]:
+    def _discriminator_step(
+        self, rows: Rows, images: Distribution, rng: torch.Generator
+    ) -> dict[str, float]:
         config = self.config
-        real = self._real(images, rng)
+        real = self._real(rows, images, rng)
         with torch.no_grad():
-            fake = self._augmented(self._images(self._ws(config.batch_size, rng), rng), rng)
+            fake = self._fake(rows, rng)
         real_logits, fake_logits = self._judged(real), self._judged(fake)
         loss = discriminator_loss(real_logits, fake_logits)
         apply_gradients(self.discriminator_optimizer, loss, learning_rate=self.discriminator_rate)
-        self._signs.append(real_logits.detach().sign().mean())
+        self._signs.append(distributed.mean(real_logits.detach().sign().mean()))
         logs = {
             "discriminator_loss": float(loss.detach()),
             "real_logit": float(real_logits.detach().mean()),
@@ -167,10 +195,10 @@ class GeneratorTraining:
             logs["r1"] = float(penalty.detach())
         return logs
 
-    def _generator_step(self, rng: torch.Generator) -> dict[str, float]:
+    def _generator_step(self, rows: Rows, rng: torch.Generator) -> dict[str, float]:
         config = self.config
         with frozen(self.discriminator):
-            fake = self._augmented(self._images(self._ws(config.batch_size, rng), rng), rng)
+            fake = self._fake(rows, rng)
             loss = generator_loss(self._judged(fake))
             apply_gradients(self.generator_optimizer, loss, learning_rate=self.generator_rate)
         logs = {"generator_loss": float(loss.detach())}
@@ -187,9 +215,11 @@ class GeneratorTraining:
 
     def _path_penalty(self, rng: torch.Generator) -> torch.Tensor:
         """weight E (|J^T y| - a)^2, a the running mean of the lengths; on half a batch."""
-        ws = self._ws(max(1, self.config.batch_size // 2), rng)
-        lengths = path_lengths(self._images(ws, rng), ws, rng=rng)
-        mean = torch.lerp(lengths.detach().mean(), self.mean_length, MEAN_LENGTH_DECAY)
+        rows = distributed.batch(max(1, self.config.batch_size // 2), key="half of batch_size")
+        ws = self._ws(rows, rng)
+        lengths = path_lengths(self._images(rows, ws, rng), ws, rng=rng, rows=rows)
+        mean_length = distributed.mean(lengths.detach().mean())
+        mean = torch.lerp(mean_length, self.mean_length, MEAN_LENGTH_DECAY)
         self.mean_length = mean
         return self.config.path_length_weight * (lengths - mean).square().mean()
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from entropic_ot.distributed import Rows, randn
 from entropic_ot.networks.mlp import MLP, linear_maps, time_powers
 from entropic_ot.types import PerPoint, Points
 
@@ -44,6 +45,7 @@ def mlp_path(
     dtype: torch.dtype,
     linear: torch.Tensor | None = None,
     observe: Callable[[int, Points], None] | None = None,
+    rows: Rows | None = None,
 ) -> tuple[Points, PerPoint, PerPoint]:
     """(X_1 [batch, dim], energy [batch], noise_work [batch]) as in `SDEPath`.
 
@@ -51,11 +53,12 @@ def mlp_path(
 
     Hidden layers are computed in `dtype`; state, noise, energy and the first layer in float32. The
     noise is drawn as `euler_maruyama` draws it. There is no gradient with respect to x0.
-    `observe` as there. `linear` [4, dim, dim] adds x A(t_k) to the network, see `linear_maps`.
+    `observe` and `rows` as there. `linear` [4, dim, dim] adds x A(t_k) to the network, see
+    `linear_maps`.
     """
     parameters = [p for layer in (net.first, *net.hidden, net.last) for p in layer.parameters()]
     keep = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
-    return _MLPPath.apply(x0, grid, rng, dtype, observe, keep, linear, *parameters)  # type: ignore[no-any-return]
+    return _MLPPath.apply(x0, grid, rng, rows, dtype, observe, keep, linear, *parameters)  # type: ignore[no-any-return]
 
 
 class _MLPPath(torch.autograd.Function):
@@ -65,6 +68,7 @@ class _MLPPath(torch.autograd.Function):
         x0: Points,
         grid: Grid,
         rng: torch.Generator,
+        rows: Rows | None,
         dtype: torch.dtype,
         observe: Callable[[int, Points], None] | None,
         keep: bool,
@@ -104,7 +108,7 @@ class _MLPPath(torch.autograd.Function):
             energy += f.square().sum(1) * (grid.steps[k] / 2)
             x = x + f * grid.steps[k]
             if grid.noise_scales[k] > 0:
-                noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+                noise = randn(x.shape, rows, rng=rng, device=x.device, dtype=x.dtype)
                 noise_work.add_((f * noise).sum(1), alpha=grid.noise_scales[k])
                 x.add_(noise, alpha=grid.noise_scales[k])
             if observe is not None:
@@ -144,7 +148,7 @@ class _MLPPath(torch.autograd.Function):
         grad_linear = None
         if powers is not None and grad_maps is not None:
             grad_linear = torch.einsum("kp,kde->pde", powers, grad_maps)
-        return (None,) * 6 + (grad_linear, *sums)
+        return (None,) * 7 + (grad_linear, *sums)
 
 
 def _accumulate(

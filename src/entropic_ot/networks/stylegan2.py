@@ -14,6 +14,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import nn
 
+from entropic_ot.distributed import Rows, randn
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks.stylegan2_layers import (
     EPS,
@@ -143,14 +144,16 @@ class StyledConv(nn.Module):
         *,
         noise: Noise,
         rng: torch.Generator | None,
+        rows: Rows | None = None,
         gain: float = 1.0,
     ) -> torch.Tensor:
         h = modulated_convolution(x, self.weight, self.affine(w), up=self.up)
         if noise == "const":
             h = h + (self.noise_const * self.noise_strength).to(h.dtype)
         elif noise == "random":
+            assert rng is not None
             shape = (len(h), 1, *h.shape[2:])
-            drawn = torch.randn(shape, generator=rng, device=h.device, dtype=self.weight.dtype)
+            drawn = randn(shape, rows, rng=rng, device=h.device, dtype=self.weight.dtype)
             h = h + (drawn * self.noise_strength).to(h.dtype)
         return activate(add_bias(h, self.bias), gain=gain, clamp=self.clamp)
 
@@ -205,17 +208,18 @@ class SynthesisBlock(nn.Module):
         *,
         noise: Noise,
         rng: torch.Generator | None,
+        rows: Rows | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(features, image) at this resolution; `ws` is a w for each convolution and the ToRGB."""
         if x is None or self.conv0 is None:
             assert self.const is not None
             h = self.const.expand(len(ws[0]), -1, -1, -1)
             h = h.contiguous(memory_format=torch.channels_last)
-            h = self.conv1(h, ws[0], noise=noise, rng=rng)
+            h = self.conv1(h, ws[0], noise=noise, rng=rng, rows=rows)
         else:
             gain = 1.0 if self.skip is None else math.sqrt(0.5)
-            h = self.conv0(x, ws[0], noise=noise, rng=rng)
-            h = self.conv1(h, ws[1], noise=noise, rng=rng, gain=gain)
+            h = self.conv0(x, ws[0], noise=noise, rng=rng, rows=rows)
+            h = self.conv1(h, ws[1], noise=noise, rng=rng, rows=rows, gain=gain)
             if self.skip is not None:
                 h = h + gain * self.skip(x, convolve_up)
         if image is not None:
@@ -235,14 +239,19 @@ class SynthesisNetwork(nn.Module):
             self.add_module(f"b{4 * 2**level}", SynthesisBlock(config, level))
 
     def forward(
-        self, ws: torch.Tensor, *, noise: Noise = "const", rng: torch.Generator | None = None
+        self,
+        ws: torch.Tensor,
+        *,
+        noise: Noise = "const",
+        rng: torch.Generator | None = None,
+        rows: Rows | None = None,
     ) -> Points:
         x = image = None
         each = list(ws.unbind(1))
         for level, block in enumerate(self.children()):
             # A ToRGB shares its w with the first convolution of the next block.
             own = each[:2] if level == 0 else each[2 * level - 1 : 2 * level + 2]
-            x, image = block(x, image, own, noise=noise, rng=rng)
+            x, image = block(x, image, own, noise=noise, rng=rng, rows=rows)
         assert image is not None
         return cast("torch.Tensor", image)
 

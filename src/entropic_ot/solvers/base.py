@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from entropic_ot.distributed import average_gradients
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.config import Schedule
 from entropic_ot.types import Points
@@ -125,9 +126,10 @@ def adam(module: AveragedModule, *, beta1: float) -> torch.optim.Adam:
 def apply_gradients(
     optimizer: torch.optim.Optimizer, loss: torch.Tensor, *, learning_rate: float
 ) -> None:
-    """One optimiser step on `loss` at this learning rate."""
+    """One optimiser step at this learning rate on `loss`, averaged over the processes."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(p for group in optimizer.param_groups for p in group["params"])
     optimizer.step()

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
+from entropic_ot import distributed
 from entropic_ot.costs import Cost, HalfSquaredEuclidean
+from entropic_ot.distributed import Rows, randn
 from entropic_ot.dynamics.langevin import Score, unadjusted_langevin
 from entropic_ot.dynamics.replay_buffer import PersistentStates, ReplayBuffer
 from entropic_ot.errors import ConfigError
@@ -123,12 +125,20 @@ class EgNOT:
             return network
         return network - self.epsilon / 2 * y.flatten(1).square().sum(1)
 
-    def langevin(self, x: Points, y0: Points, *, num_steps: int, rng: torch.Generator) -> Points:
+    def langevin(
+        self,
+        x: Points,
+        y0: Points,
+        *,
+        num_steps: int,
+        rng: torch.Generator,
+        rows: Rows | None = None,
+    ) -> Points:
         """Chains for pi_g(. | x) from y0 with the current weights, which get no gradient."""
         score = self._vector_score(x) or self._any_score(x)
         with torch.no_grad(), frozen(self.potential.module):
             return unadjusted_langevin(
-                score, y0, step_size=self.step_size, num_steps=num_steps, rng=rng
+                score, y0, step_size=self.step_size, num_steps=num_steps, rng=rng, rows=rows
             )
 
     def _vector_score(self, x: Points) -> Score | None:
@@ -155,15 +165,15 @@ class EgNOT:
 
         return score
 
-    def initial(self, x: Points, *, rng: torch.Generator) -> Points:
+    def initial(self, x: Points, *, rng: torch.Generator, rows: Rows | None = None) -> Points:
         """Where new chains start [batch, *shape].
 
         A draw of the prior process, x + sqrt(epsilon) noise, or of N(0, I) with base_potential
-        standard_normal, or at `start(x)`.
+        standard_normal, or at `start(x)`. rows: where x is the share of one process.
         """
         if self.start is not None:
             return self.start(x)
-        noise = torch.randn((len(x), *self.shape), generator=rng, device=x.device)
+        noise = randn((len(x), *self.shape), rows, rng=rng, device=x.device)
         if self.config.base_potential == "standard_normal":
             return noise
         return x + self.epsilon**0.5 * noise
@@ -173,16 +183,23 @@ class EgNOT:
     ) -> dict[str, float]:
         """Go on with the chains, then one ascent step of the weak dual in g."""
         config = self.config
+        rows = distributed.batch(config.batch_size, key="batch_size")
         if config.chains == "persistent":
             y = self._advance_persistent(problem, rng=rng)
         else:
             y = self._advance_replay(problem, rng=rng)
         data = problem.target.sample(config.batch_size, rng=rng)
-        gap = self.g(data).mean() - self.g(y).mean()
+        gap = self.g(rows.own(data)).mean() - self.g(rows.own(y)).mean()
         rate = decayed(config.learning_rate, config.learning_rate_schedule, progress)
         apply_gradients(self.optimizer, -gap, learning_rate=rate)
         self.potential.update()
         return {"potential_gap": float(gap.detach())}
+
+    def _advance(self, x: Points, y: Points, *, num_steps: int, rng: torch.Generator) -> Points:
+        """`langevin`, each process its share of the rows; all have all chains afterwards."""
+        rows = distributed.rows(len(x))
+        own = self.langevin(rows.own(x), rows.own(y), num_steps=num_steps, rng=rng, rows=rows)
+        return rows.gather(own)
 
     def _new_buffer(self, size: int) -> ReplayBuffer:
         return ReplayBuffer(size, self.shape, device=self.device, source_shape=self.source_shape)
@@ -200,9 +217,9 @@ class EgNOT:
             fresh = problem.source.sample(config.batch_size - num_old, rng=rng)
             start = self.initial(fresh, rng=rng)
             if config.num_warm_up_steps:
-                start = self.langevin(fresh, start, num_steps=config.num_warm_up_steps, rng=rng)
+                start = self._advance(fresh, start, num_steps=config.num_warm_up_steps, rng=rng)
             x, y = torch.cat([x, fresh]), torch.cat([y, start])
-        y = self.langevin(x, y, num_steps=config.num_langevin_steps, rng=rng)
+        y = self._advance(x, y, num_steps=config.num_langevin_steps, rng=rng)
         self.chains.write(rows, x, y)
         return y
 
@@ -228,7 +245,7 @@ class EgNOT:
         # Without replacement: of a chain that is there twice, one of the two advances is lost.
         rows = torch.randperm(len(source), generator=rng, device=rng.device)
         rows = rows[: self.config.batch_size]
-        y = self.langevin(
+        y = self._advance(
             source.at(rows),
             self.chains.y[rows],
             num_steps=self.config.num_langevin_steps,
@@ -237,14 +254,16 @@ class EgNOT:
         self.chains.y[rows] = y
         return y
 
-    def sample(self, x: Points, *, rng: torch.Generator) -> Points:
+    def sample(self, x: Points, *, rng: torch.Generator, rows: Rows | None = None) -> Points:
+        """One y for each row of x with the averaged weights; rows as in `initial`."""
         x = x.to(self.device, torch.float32)
         with self.potential.averaged():
             return self.langevin(
                 x,
-                self.initial(x, rng=rng),
+                self.initial(x, rng=rng, rows=rows),
                 num_steps=self.config.num_test_langevin_steps,
                 rng=rng,
+                rows=rows,
             )
 
     def state_dict(self) -> dict[str, Any]:

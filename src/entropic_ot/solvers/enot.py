@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from entropic_ot import distributed
+from entropic_ot.distributed import Rows
 from entropic_ot.dynamics.euler_maruyama import (
     Observer,
     SDEPath,
@@ -112,8 +114,9 @@ class ENOT:
         epsilon: float,
         keep_states: bool = False,
         observe: Observer | None = None,
+        rows: Rows | None = None,
     ) -> SDEPath:
-        """The learned SDE from x0 with the current weights."""
+        """The learned SDE from x0, of a batch the rows `rows`, with the current weights."""
         module = self.drift.module
         if isinstance(module, MLPDrift) and self.config.drift_form != "bounded_endpoint":
             states = [x0]
@@ -132,6 +135,7 @@ class ENOT:
                 dtype=self.dtype,
                 linear=module.linear if isinstance(module, LinearMLPDrift) else None,
                 observe=watch,
+                rows=rows,
             )
             return SDEPath(states if keep_states else [x0, final], energy, noise_work)
 
@@ -148,6 +152,7 @@ class ENOT:
             noise_last_step=self.config.noise_last_step,
             keep_states=keep_states,
             observe=observe,
+            rows=rows,
         )
 
     def _network(self, t: float, x: Points) -> torch.Tensor:
@@ -232,21 +237,23 @@ class ENOT:
         `problem.cost` is not read.
         """
         config = self.config
+        rows = distributed.batch(config.batch_size, key="batch_size")
         if config.drift_form == "gaussian_endpoint" and self.base is None:
             self.base = self._fit_base(problem, rng=rng)
+            distributed.broadcast(self.base.state(), device=self.device)
         ramp = 1.0 if progress >= config.epsilon_ramp else progress / config.epsilon_ramp
         epsilon = problem.epsilon * ramp
         if config.drift_loss == "adjoint":
             energy, ends = self._new_pairs(problem, epsilon=epsilon, rng=rng)
-            y = problem.target.sample(config.batch_size, rng=rng)
-            gap = self._step_potential(y, ends, progress=progress)
+            y = rows.own(problem.target.sample(config.batch_size, rng=rng))
+            gap = self._step_potential(y, rows.own(ends), progress=progress)
             self._regress_drift(epsilon=epsilon, rng=rng, progress=progress)
         else:
-            energy = self._descend_paths(problem, epsilon=epsilon, rng=rng, progress=progress)
-            x0 = problem.source.sample(config.batch_size, rng=rng)
-            y = problem.target.sample(config.batch_size, rng=rng)
+            energy = self._descend_paths(problem, rows, epsilon=epsilon, rng=rng, progress=progress)
+            x0 = rows.own(problem.source.sample(config.batch_size, rng=rng))
+            y = rows.own(problem.target.sample(config.batch_size, rng=rng))
             with torch.no_grad():
-                ends = self.simulate(x0, rng=rng, epsilon=epsilon).final
+                ends = self.simulate(x0, rng=rng, epsilon=epsilon, rows=rows).final
             gap = self._step_potential(y, ends, progress=progress)
         return {"energy": float(energy), "potential_gap": float(gap)}
 
@@ -276,13 +283,19 @@ class ENOT:
         self.drift.update()
 
     def _descend_paths(
-        self, problem: EOTProblem, *, epsilon: float, rng: torch.Generator, progress: float
+        self,
+        problem: EOTProblem,
+        rows: Rows,
+        *,
+        epsilon: float,
+        rng: torch.Generator,
+        progress: float,
     ) -> torch.Tensor:
         """Updates of f by the gradient through simulated paths; returns their mean energy."""
         for _ in range(self.config.num_drift_steps):
-            x0 = problem.source.sample(self.config.batch_size, rng=rng)
+            x0 = rows.own(problem.source.sample(self.config.batch_size, rng=rng))
             with frozen(self.potential.module):
-                path = self.simulate(x0, rng=rng, epsilon=epsilon)
+                path = self.simulate(x0, rng=rng, epsilon=epsilon, rows=rows)
                 energy = path.energy.mean()
                 loss = energy - self.beta(path.final).mean()
             self._step_drift(loss, progress=progress)
@@ -292,16 +305,23 @@ class ENOT:
     def _new_pairs(
         self, problem: EOTProblem, *, epsilon: float, rng: torch.Generator
     ) -> tuple[torch.Tensor, Points]:
-        """Simulate a batch and keep its pairs (X_0, X_1); returns the mean energy and X_1."""
+        """Simulate a batch and keep its pairs (X_0, X_1); returns the mean energy and X_1.
+
+        Every process has all pairs; the energy is that of its share.
+        """
         config, settings = self.config, self.config.adjoint
         x0 = problem.source.sample(config.batch_size, rng=rng)
         num_paths = settings.num_paths if epsilon > 0 else 1  # without noise they are all the same
-        path = self.simulate(x0.repeat_interleave(num_paths, 0), rng=rng, epsilon=epsilon)
-        ends = path.final
+        rows = distributed.rows(len(x0) * num_paths)
+        starts = rows.own(x0.repeat_interleave(num_paths, 0))
+        path = self.simulate(starts, rng=rng, epsilon=epsilon, rows=rows)
+        ends = rows.gather(path.final)
         if num_paths > 1:
-            log_weights = (self.beta(ends) - path.energy - path.noise_work) / epsilon
+            log_weights = rows.gather(self.beta(path.final) - path.energy - path.noise_work)
             ends = choose_paths(
-                ends.unflatten(0, (-1, num_paths)), log_weights.view(-1, num_paths), rng=rng
+                ends.unflatten(0, (-1, num_paths)),
+                log_weights.view(-1, num_paths) / epsilon,
+                rng=rng,
             )
         kept = config.batch_size * (settings.num_kept_batches - 1)
         x, y = torch.cat([x0, self.pairs[0][:kept]]), torch.cat([ends, self.pairs[1][:kept]])
@@ -312,13 +332,16 @@ class ENOT:
     def _regress_drift(self, *, epsilon: float, rng: torch.Generator, progress: float) -> None:
         """Updates of f towards grad beta(X_1) at points of bridges between the kept pairs."""
         config, (x, y) = self.config, self.pairs
-        pull = self._beta_gradient(y)
+        kept = distributed.rows(len(y))
+        pull = kept.gather(self._beta_gradient(kept.own(y)))
+        share = distributed.batch(config.adjoint.batch_size, key="adjoint.batch_size")
         for _ in range(config.num_drift_steps):
             rows = torch.randint(
                 len(x), (config.adjoint.batch_size,), generator=rng, device=self.device
             )
             t = torch.rand(len(rows), 1, generator=rng, device=self.device)
             state = bridge_points(x[rows], y[rows], t, epsilon=epsilon, rng=rng)
+            state, t, rows = share.own(state), share.own(t), share.own(rows)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 out = self.drift.module(t, state)
             factor, shortcut = self._precondition(t)
@@ -351,11 +374,22 @@ class ENOT:
         return torch.stack(path.states)
 
     @torch.no_grad()
-    def sample(self, x: Points, *, rng: torch.Generator, observe: Observer | None = None) -> Points:
-        """End points of the SDE with the averaged weights; `observe` is shown its states."""
+    def sample(
+        self,
+        x: Points,
+        *,
+        rng: torch.Generator,
+        observe: Observer | None = None,
+        rows: Rows | None = None,
+    ) -> Points:
+        """End points of the SDE with the averaged weights; `observe` is shown its states.
+
+        rows: where x is the share of one process.
+        """
         x = x.to(self.device, torch.float32)
         with self.drift.averaged():
-            return self.simulate(x, rng=rng, epsilon=self.epsilon, observe=observe).final
+            path = self.simulate(x, rng=rng, epsilon=self.epsilon, observe=observe, rows=rows)
+            return path.final
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from entropic_ot import distributed
 from entropic_ot.errors import ConfigError
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.base import AveragedModule, adam, apply_gradients, decayed
@@ -80,8 +81,9 @@ class LightSB:
         config = self.config
         if not self.initialised:
             self._initialise(problem, rng=rng)
-        x = problem.source.sample(config.batch_size, rng=rng).double()
-        y = problem.target.sample(config.batch_size, rng=rng).double()
+        rows = distributed.batch(config.batch_size, key="batch_size")
+        x = rows.own(problem.source.sample(config.batch_size, rng=rng).double())
+        y = rows.own(problem.target.sample(config.batch_size, rng=rng).double())
         loss = self._module.log_normaliser(x).mean() - self._module.log_density(y).mean()
         rate = decayed(config.learning_rate, config.learning_rate_schedule, progress)
         apply_gradients(self.optimizer, loss, learning_rate=rate)

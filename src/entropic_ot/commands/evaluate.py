@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entropic_ot.commands.classifier import load_trained_classifier
+from entropic_ot.data.leftovers import remove_leftovers
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.build import build_benchmark
 from entropic_ot.experiments.config import image_problem, load_evaluation, load_run
@@ -27,14 +28,19 @@ from entropic_ot.metrics.perceptual import lpips_network
 from entropic_ot.metrics.registry import METRICS, needs_of
 from entropic_ot.networks.classifier import DigitClassifier
 
+RECORDED = ("train_seconds", "device", "commit", "dirty", "precision", "config_sha256")
+"""What of a run's provenance stands in each row."""
+
 
 def _provenance(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        record = json.loads(path.read_text())
+        return {key: record[key] for key in RECORDED}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"{path}: cannot be read ({error}), expected the record that `entropic-ot train` "
-            "writes. Delete it and run the rule `train` again; it goes on from its checkpoint."
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the record that "
+            "`entropic-ot train` of this version writes. Delete it and run the rule `train` again; "
+            "it goes on from its checkpoint."
         ) from None
 
 
@@ -119,4 +125,5 @@ def evaluate(
         known = result.floor is not None
         floor = f" (floor {floor_text(result.floor, result.floor_std)})" if known else ""
         print(f"{config.case} {config.name} {name} {result.value:.4g}{floor}", flush=True)
+    remove_leftovers(out.parent, f".{out.name}.", ".part")
     write_json(out, {"rows": rows})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from entropic_ot.data.leftovers import remove_leftovers
 from entropic_ot.device import choose_device
 from entropic_ot.experiments.build import build_run
 from entropic_ot.experiments.config import load_evaluation, load_run
@@ -27,5 +28,6 @@ def sample(config_path: Path, evaluation_path: Path, run: Path, out: Path) -> No
         epsilon=config.epsilon,
         label=f"sample {config.case} {config.name}",
     )
+    remove_leftovers(out.parent, f".{out.name}.", ".part")
     with atomic_path(out) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from entropic_ot.commands.classifier import load_trained_classifier
 from entropic_ot.data.leftovers import remove_leftovers
 from entropic_ot.errors import ConfigError, DataError
@@ -44,6 +46,20 @@ def _provenance(path: Path) -> dict[str, Any]:
         ) from None
 
 
+class _Samples(dict[str, np.ndarray]):
+    """The arrays of a samples file; one that is not there is an error with the file's name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(load_arrays(path, command="sample"))
+        self.path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise DataError(
+            f"{self.path}: found no array {name!r} but {', '.join(self) or 'none'}, expected what "
+            "`entropic-ot sample` of this version writes. Delete it and run the rule again."
+        )
+
+
 def _extractors(
     needs: frozenset[str], classifier: DigitClassifier | None
 ) -> dict[str, FeatureExtractor]:
@@ -78,7 +94,7 @@ def evaluate(
     if "lenet" in needs:
         classifier = load_trained_classifier(Layout(config.scale).classifier)
     evaluation = Evaluation(
-        samples=load_arrays(samples, command="sample"),
+        samples=_Samples(samples),
         benchmark=build_benchmark(problem, epsilon=config.epsilon),
         epsilon=config.epsilon,
         settings=settings,

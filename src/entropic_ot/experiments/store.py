@@ -196,11 +196,15 @@ class RunStore:
         found = [name for name in (STATE, PREVIOUS) if (self.folder / name).exists()]
         for name in found:
             try:
-                return self._load(self.folder / name, rng, device=device)
+                resumed = self._load(self.folder / name, rng, device=device)
             except DataError as error:
                 if name == found[-1]:
                     raise
                 _log.warning("%s Going on from the checkpoint before it, %s.", error, PREVIOUS)
+                continue
+            if name == PREVIOUS and resumed is not None:
+                (self.folder / PREVIOUS).replace(self.folder / STATE)
+            return resumed
         return None
 
     def _load(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from run_under_fault import Run, Server, copied, mounted, unmount
+from run_under_fault import Run, Server, copied, mount, unmount
 from tiny_project import tiny_params, write_arrays
 
 CHECKPOINTS_AFTER_EVERY_STEP = {"checkpoint_seconds": 0}
@@ -75,7 +73,9 @@ def small_disk() -> Iterator[Callable[[Path, int], Path]]:
     made: list[Path] = []
 
     def make(folder: Path, kibibytes: int) -> Path:
-        made.append(mounted(folder, f"size={kibibytes}k"))
+        folder.mkdir(parents=True, exist_ok=True)
+        mount("-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(folder))
+        made.append(folder)
         return folder
 
     yield make
@@ -89,14 +89,10 @@ def read_only() -> Iterator[Callable[[Path], Path]]:
     made: list[Path] = []
 
     def make(folder: Path) -> Path:
-        copy = folder.with_name(f"{folder.name}.copy")
-        if folder.exists():
-            shutil.copytree(folder, copy)
-        mounted(folder, "size=16m")
+        folder.mkdir(parents=True, exist_ok=True)
+        mount("--bind", str(folder), str(folder))
         made.append(folder)
-        if copy.exists():
-            shutil.copytree(copy, folder, dirs_exist_ok=True)
-        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        mount("-o", "remount,ro,bind", str(folder))
         return folder
 
     yield make

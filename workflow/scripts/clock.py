@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from entropic_ot.files import naming
+
 TOLERANCE_S = 1.0
 """Clocks of a network's machines differ by less; and few jobs are faster."""
 
@@ -27,7 +29,8 @@ def bring_to_present(roots: Iterable[Path]) -> list[Path]:
     latest = now + TOLERANCE_S
     found = list(dict.fromkeys(p for p in _files(roots) if p.stat().st_mtime > latest))
     for path in found:
-        os.utime(path)
+        with naming(path):
+            os.utime(path)
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         print(

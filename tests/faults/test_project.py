@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import os
 import shutil
@@ -34,15 +36,25 @@ def future(path: Path) -> None:
     os.utime(path, (time.time() + DAY_S,) * 2)
 
 
+def made_in_the_future(project: Project, target: str) -> None:
+    """As Snakemake leaves an output and its record when the clock is ahead."""
+    future(project / target)
+    name = base64.urlsafe_b64encode(target.encode()).decode()
+    record = project / f".snakemake/metadata/{name}"
+    made = (project / target).stat().st_mtime
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"endtime": made}))
+
+
 @pytest.mark.xdist_group("workflow")
 @pytest.mark.fault(
     "clock goes backwards between two workflow runs (files have times in the future)",
     "such files get the present time, and a line says so; jobs run once, and what is finished is "
     "not made again",
 )
-def test_files_from_the_future(_project: Project) -> None:
+def test_files_from_the_future(_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project = _project
-    datasets = load_params(project / "params.yaml").datasets
+    monkeypatch.chdir(project.folder)
+    datasets = load_params("params.yaml").datasets
     (stem,) = (name for name in datasets if name.startswith("arrays-"))
     target = f"{PREPARED}/{stem}/meta.json"
     for name in ("data/my/source.npy", "params.yaml"):
@@ -50,10 +62,14 @@ def test_files_from_the_future(_project: Project) -> None:
     output = project.run("snakemake", "--cores", "2", "--", target)
     assert "and 1 more: found a modification time in the future" in output
     assert "preparing" in output
-    future(project / target)
+    made_in_the_future(project, target)
     future(project / f"results/smoke/config/data/{stem}.json")
     again = project.run("snakemake", "--cores", "2", "--", target)
     assert "in the future" in again and "Nothing to be done" in again
+    name = base64.urlsafe_b64encode(target.encode()).decode()
+    record = json.loads((project / f".snakemake/metadata/{name}").read_text())
+    assert record["endtime"] == pytest.approx((project / target).stat().st_mtime, abs=1e-3)
+    assert record["endtime"] < time.time()
 
 
 @pytest.mark.fault(

@@ -7,9 +7,11 @@ is lost when such a file gets the present time.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from entropic_ot.files import naming
 
 TOLERANCE_S = 1.0
 """Clocks of a network's machines differ by less; and few jobs are faster."""
+TIME_PRECISION_S = 1e-3  # file systems and JSON keep times to different digits
+METADATA = Path(".snakemake/metadata")
 
 
 def bring_to_present(roots: Iterable[Path]) -> list[Path]:
@@ -29,8 +33,10 @@ def bring_to_present(roots: Iterable[Path]) -> list[Path]:
     latest = now + TOLERANCE_S
     found = list(dict.fromkeys(p for p in _files(roots) if p.stat().st_mtime > latest))
     for path in found:
+        before = path.stat().st_mtime
         with naming(path):
             os.utime(path)
+        _correct_record(path, before)
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         print(
@@ -39,6 +45,23 @@ def bring_to_present(roots: Iterable[Path]) -> list[Path]:
             file=sys.stderr,
         )
     return found
+
+
+def _correct_record(path: Path, before: float) -> None:
+    """Let Snakemake's record of an output, if it is of this very file, have the new time too.
+
+    Names of records are those of the Snakemake that requirements.lock pins.
+    """
+    name = urlsafe_b64encode(str(path).encode()).decode()
+    longest = os.pathconf(".", "PC_NAME_MAX") - 2
+    *folders, last = (name[i : i + longest] for i in range(0, len(name), longest))
+    file = METADATA.joinpath(*(f"@{folder}" for folder in folders), last)
+    try:
+        record = json.loads(file.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return
+    if abs((record.get("endtime") or 0) - before) < TIME_PRECISION_S:
+        file.write_text(json.dumps(record | {"endtime": path.stat().st_mtime}))
 
 
 def _files(roots: Iterable[Path]) -> Iterator[Path]:

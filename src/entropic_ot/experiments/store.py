@@ -281,7 +281,7 @@ class RunStore:
 
     def _remove_leftovers(self, folder: Path) -> None:
         """What a process that was killed while it wrote has left: nobody else writes here now."""
-        patterns = [f".{name}.*.part" for name in (MODEL, STATE, NEXT, LOG)]
+        patterns = [f".{name}.*.part" for name in (MODEL, STATE, NEXT, LOG, PROVENANCE)]
         for pattern in (*patterns, ".tmp??????"):  # the last is what safetensors writes to
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)

@@ -122,8 +122,9 @@ def train_steps(
         if store is not None and ((step + 1) % log_every == 0 or step + 1 == steps):
             store.append_log({"step": step + 1, "seconds": round(seconds, 3), **logs})
         if store is not None and now - last_checkpoint > checkpoint_seconds:
-            check_state(trained.state_dict(), trained, label=label, step=step + 1)
-            store.save_checkpoint(trained.state_dict(), step=step + 1, rng=rng, seconds=seconds)
+            state = trained.state_dict()
+            check_state(state, trained, label=label, step=step + 1)
+            store.save_checkpoint(state, step=step + 1, rng=rng, seconds=seconds)
             last_checkpoint = now
     check_state(trained.state_dict(), trained, label=label, step=steps)
     seconds = spent + time.perf_counter() - began

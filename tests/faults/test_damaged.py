@@ -205,7 +205,7 @@ def test_prepared_data_of_an_older_version(finished: Run) -> None:
 
 @pytest.mark.fault(
     "checkpoint of other code, settings or data",
-    "not resumed from: one line says so, the training starts anew and ends like a fresh one",
+    "not resumed from: one line says so, the training starts anew",
 )
 def test_checkpoint_of_another_training(finished: Run, whole: Run) -> None:
     finished.change(num_steps=2)
@@ -242,7 +242,7 @@ def test_diverging_loss(fresh: Run) -> None:
 
 @pytest.mark.fault(
     "weights become infinite in an update, after its loss",
-    "the same: no checkpoint of such weights is written or published",
+    "stops like a diverging loss, and no checkpoint of such weights is written or published",
 )
 @pytest.mark.parametrize("step", [2, 3])
 def test_weights_that_an_update_spoils(fresh: Run, step: int) -> None:

@@ -75,6 +75,9 @@ def test_flipped_cache_object(
     if objects(remote) != objects(cache):
         project.run("dvc", "push")
     flip(victim)
+    file.unlink()
+    project.run("dvc", "checkout")
+    assert file.read_bytes() != whole, "DVC notices it now: say so in docs/reliability.md"
     capsys.readouterr()
     assert verify_cache.main([str(cache)]) == 1
     assert f"{victim}: found another md5" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report test lint pytest test-extra setup bench scaling dvc dvc-commit repro unlock clean-env help
+.PHONY: all smoke figures report test lint pytest test-extra setup bench scaling dvc dvc-commit dvc-verify repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
@@ -53,6 +53,9 @@ dvc: setup ## regenerate dvc.yaml after a change of params.yaml's experiments or
 
 dvc-commit: setup ## after `make all`: tell DVC about the results (and dvc.yaml about the experiments that ran), so that `dvc push` shares them
 	@$(ENV) python workflow/scripts/snake2dvc.py && dvc commit --force && dvc status
+
+dvc-verify: setup ## read all of DVC's cache and name the objects that a disk has damaged
+	@$(ENV) python workflow/scripts/verify_cache.py
 
 unlock: setup ## when Snakemake says that the folder is locked and no other Snakemake runs
 	@$(ENV) snakemake --unlock

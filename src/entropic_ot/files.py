@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+FULL_OR_READ_ONLY = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+"""Errors of the place that is written to, whatever file the operating system names."""
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let an OSError of the block name `path`: one that names nothing, the temporary file that is
+    to become `path`, or what was copied while the place that was written to is full."""
+    try:
+        yield
+    except OSError as error:
+        unknown = error.filename is None or str(error.filename) == str(temporary)
+        if unknown or error.errno in FULL_OR_READ_ONLY:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
 
 
 @contextmanager
@@ -18,16 +35,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     If the block raises, `path` stays as it was and the new file is removed. The name is unique, so
     threads and processes that write the same file do not disturb each other.
+
+    Raises:
+        OSError: with `path` as its file name: a full disk, a folder that cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with naming(path, temporary):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be written to: said above
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

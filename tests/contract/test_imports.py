@@ -24,6 +24,7 @@ RANKS = {
     "pixels": 1,
     "restricted_pickle": 1,
     "strict": 1,
+    "tensor_file": 1,
     "costs": 2,
     "problems": 3,
     "dynamics": 3,

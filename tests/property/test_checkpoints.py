@@ -66,6 +66,10 @@ def test_a_whole_file_is_read(whole: Path) -> None:
     assert header["step"] == 5
 
 
+@pytest.mark.fault(
+    "bit flipped anywhere in a checkpoint",
+    "an error with the file's name, or what is read has not changed",
+)
 @few_examples(200)
 @given(st.integers(0, 10**6), st.integers(0, 7))
 def test_every_flipped_bit_is_noticed(whole: Path, tmp_path: Path, place: int, bit: int) -> None:
@@ -83,6 +87,10 @@ def test_every_flipped_bit_is_noticed(whole: Path, tmp_path: Path, place: int, b
         assert torch.equal(tree["rng"], make_rng(0).get_state())
 
 
+@pytest.mark.fault(
+    "checkpoint cut off anywhere",
+    "an error with the file's name and what to do",
+)
 @few_examples(60)
 @given(st.integers(0, 10**6))
 def test_a_truncated_file_is_refused(whole: Path, tmp_path: Path, place: int) -> None:
@@ -108,6 +116,10 @@ def rewritten(path: Path, **changes: str) -> None:
     save_file(load_file(path), path, metadata=metadata)
 
 
+@pytest.mark.fault(
+    "run directory of an older version: a checkpoint without sha256",
+    "read as it is",
+)
 def test_an_older_version_is_still_read(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "old")
     rewritten(tmp_path / "old" / MODEL, format=WITHOUT_SHA256)
@@ -163,6 +175,10 @@ def finished(folder: Path, trained: Any, *, config_sha256: str) -> Path:
     return folder
 
 
+@pytest.mark.fault(
+    "checkpoint of another run in the place of this one's",
+    "refused by the hash of the configuration in its record",
+)
 def test_the_weights_of_another_run_are_refused(tmp_path: Path) -> None:
     run = finished(tmp_path / "a", solver(8, seed=1), config_sha256="a" * 64)
     load_model(solver(8), run, config_sha256="a" * 64, device=CPU)
@@ -189,6 +205,10 @@ def test_weights_that_do_not_fit_are_refused_without_a_record(
 # --- arrays that a command wrote ------------------------------------------------------------------
 
 
+@pytest.mark.fault(
+    "samples file changed or cut off anywhere",
+    "read, or an error with its name",
+)
 @few_examples(150)
 @given(st.integers(0, 10**6), st.integers(0, 7), st.booleans())
 def test_damaged_samples_are_read_or_clearly_refused(

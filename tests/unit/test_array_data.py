@@ -121,6 +121,10 @@ def test_float64_up_to_the_largest_float32_is_accepted(tmp_path: Path) -> None:
     assert load_array_or_folder(save(tmp_path / "x.npy", array)).shape == (2, 2)
 
 
+@pytest.mark.fault(
+    "own data file missing, cut off or of another kind",
+    "an error with its name",
+)
 def test_missing_truncated_and_foreign_files_are_named(tmp_path: Path) -> None:
     whole = save(tmp_path / "whole.npy", noise(100, 3)).read_bytes()
     (tmp_path / "cut.npy").write_bytes(whole[:-1])

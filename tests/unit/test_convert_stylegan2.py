@@ -575,6 +575,11 @@ def test_a_file_that_is_no_generator_is_named(tmp_path: Path) -> None:
     head = data[8 : 8 + length].replace(b'\\"z_dim\\": 7', b'\\"z_dim\\": 8')
     assert head != data[8 : 8 + length]
     path.write_bytes(data[:8] + head + data[8 + length :])
+    with pytest.raises(DataError, match="another sha256 than it says"):
+        load_generator(path)
+    older = head.replace(b'"sha256"', b'"sha257"')  # files of before have none, and are read
+    assert older != head
+    path.write_bytes(data[:8] + older + data[8 + length :])
     with pytest.raises(DataError, match=r"size mismatch for mapping\.fc0\.weight"):
         load_generator(path)
 

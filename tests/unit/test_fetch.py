@@ -89,6 +89,10 @@ def test_a_present_right_file_is_left_untouched_and_no_source_is_asked(tmp_path:
     assert web.asked == []
 
 
+@pytest.mark.fault(
+    "raw data file damaged, or another one by its name",
+    "left alone; an error with its name, both sums and three ways out",
+)
 def test_a_present_wrong_file_is_kept_and_the_error_says_the_ways_out(tmp_path: Path) -> None:
     path = tmp_path / "data.bin"
     path.write_bytes(BAD)
@@ -197,6 +201,10 @@ def test_wrong_contents_from_a_source_leave_nothing_behind(tmp_path: Path, damag
     assert names_in(tmp_path) == ["data.bin"]
 
 
+@pytest.mark.fault(
+    "download or mirror file cut off",
+    "that source counts as failed, the next one is tried",
+)
 def test_a_truncated_gzip_source_is_a_failed_source(tmp_path: Path) -> None:
     web = FakeWeb({URL: gzip.compress(GOOD)[:-10]})
     with pytest.raises(MissingFilesError, match="end-of-stream"):

@@ -279,6 +279,10 @@ class Diverging(KilledAfter):
         return logs if self.done <= self.steps else logs | {"energy": float("nan")}
 
 
+@pytest.mark.fault(
+    "loss becomes NaN: which checkpoint stays",
+    "the one after the last good step, bit for bit",
+)
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     shape, make = SOLVERS["enot-vectors"]
     store = RunStore(tmp_path, fingerprint="a")
@@ -302,6 +306,10 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_pat
     assert logged_steps(tmp_path) == [1, 2, 3]
 
 
+@pytest.mark.fault(
+    "loss of EgNOT diverges (learning rate and step size absurd)",
+    "stopped with the name of the loss",
+)
 def test_a_training_that_really_diverges_is_stopped() -> None:
     config = dataclasses.replace(
         EGNOT_TINY, learning_rate=1e30, learning_rate_schedule="constant", step_size=1.0

@@ -254,6 +254,10 @@ def test_other_images_features_weights_or_code_are_computed(
     assert counting.num_calls == 6 and len(list(tmp_path.iterdir())) == 6
 
 
+@pytest.mark.fault(
+    "bit flipped in, end cut off, or wrong file in data/cache/real_side",
+    "a warning names it, and the features are computed anew",
+)
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other"])
 def test_a_damaged_file_is_computed_anew_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str

@@ -75,6 +75,11 @@ def fetch(out: Path) -> None:
     fetch_files([file], out, mirrors=[mirror])
 
 
+@pytest.mark.fault(
+    "SIGKILL while a file is fetched, or data is prepared",
+    "no file under its name; the next one removes what is left, and nothing of a process that"
+    " lives",
+)
 @pytest.mark.parametrize(
     ("code", "work", "made"), [(STAGING, prepare, "a.npy"), (FETCHING, fetch, "a.bin")]
 )

@@ -81,6 +81,10 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, damage: str) ->
         load_tree(path)
 
 
+@pytest.mark.fault(
+    "run directory of another version: an unknown format of checkpoint",
+    "an error with the file's name, its format and the one expected",
+)
 @pytest.mark.parametrize("metadata", [None, {"format": "entropic-ot run, version 0"}])
 def test_a_file_of_another_version_is_named_with_what_to_do(
     tmp_path: Path, metadata: dict[str, str] | None
@@ -135,6 +139,10 @@ def test_a_damaged_checkpoint_is_an_error_not_a_new_start(tmp_path: Path) -> Non
         store.load_checkpoint(make_rng(0), device=CPU)
 
 
+@pytest.mark.fault(
+    "SIGKILL between the two files of a checkpoint",
+    "the model is never older than the state that is resumed from",
+)
 def test_a_kill_between_the_two_files_leaves_no_newer_state_beside_an_older_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +200,10 @@ def test_publish_copies_model_state_and_log(tmp_path: Path) -> None:
         assert file_sha256(tmp_path / "out" / name) == file_sha256(tmp_path / "work" / name)
 
 
+@pytest.mark.fault(
+    "two trainings of one run at once",
+    "the second is refused, with the folder's name",
+)
 def test_only_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
     with (
         RunStore(tmp_path, fingerprint="a").locked(),

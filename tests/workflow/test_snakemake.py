@@ -199,6 +199,11 @@ def test_an_unknown_data_set_is_one_clear_message(tmp_path: Path) -> None:
     assert "KeyError" not in output
 
 
+@pytest.mark.fault(
+    "SIGKILL to the whole workflow while it trains",
+    "the same command removes the lock and goes on from the last checkpoint; the log has each"
+    " step once",
+)
 def test_killed_training_goes_on_from_its_checkpoint(finished: Project) -> None:
     """SIGKILL to everything, at any moment; then the same command again."""
 
@@ -224,6 +229,11 @@ def test_killed_training_goes_on_from_its_checkpoint(finished: Project) -> None:
     assert steps[-1] == 300
 
 
+@pytest.mark.fault(
+    "two snakemake at once",
+    "the second is refused: the directory is locked; the first goes on, with the parameters "
+    "it was started with",
+)
 def test_two_at_once_do_not_disturb_each_other(finished: Project) -> None:
     """While one runs, another removes no lock and rewrites no parameters."""
 
@@ -241,8 +251,11 @@ def test_two_at_once_do_not_disturb_each_other(finished: Project) -> None:
         running = config.read_text()
         finished.change_params(num_steps_for_epsilon_1(5))
         output = finished.run("snakemake", "--cores", "8", "--", "all", ok=False)
-        assert "unlock" in output
+        assert "Directory cannot be locked" in output and "unlock" in output
         assert config.read_text() == running
+        later = work.stat().st_mtime_ns
+        wait_until(lambda: work.exists() and work.stat().st_mtime_ns > later)
+        assert process.poll() is None
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)

@@ -18,6 +18,7 @@ IS_AT_HOME = ROOT == Path.cwd().resolve()
 
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
+import clock
 import workspace
 import write_sources
 from entropic_ot import launch
@@ -45,17 +46,34 @@ LAYOUT = PARAMS.layout
 SCALE = PARAMS.scale
 RUNS = {(run.case, run.name): run for run in PARAMS.runs}
 
+
+def inputs_from_outside():
+    """Files whose times are anybody's: data, results of before, parameters and sources."""
+    raw = {path for p in PARAMS.datasets.values() for path in paths.raw_files(p)}
+    return [
+        *(Path("params.yaml"), Path("data"), LAYOUT.root, *sorted(raw)),
+        *(ROOT / "src", ROOT / "workflow"),
+    ]
+
+
 if workflow.is_main_process and not workspace.is_parsed_for_records():
-    workspace.enter()
-    # DVC has stages of its own for these files; and while another Snakemake runs, its
-    # jobs must find the files that they were planned with.
-    if not workspace.is_dvc_stage() and workspace.is_free():
-        for line in PARAMS.left_out:
-            print(line, file=sys.stderr)
-        write_configs(PARAMS)
-        write_sources.write_lists("src" if IS_AT_HOME else ROOT / "src")
-        if IS_AT_HOME:
-            workspace.sync_with_dvc()
+    try:
+        workspace.enter()
+        # DVC has stages of its own for these files; and while another Snakemake runs, its
+        # jobs must find the files that they were planned with.
+        if not workspace.is_dvc_stage() and workspace.is_free():
+            for line in PARAMS.left_out:
+                print(line, file=sys.stderr)
+            write_configs(PARAMS)
+            write_sources.write_lists("src" if IS_AT_HOME else ROOT / "src")
+            clock.bring_to_present(inputs_from_outside())
+            if IS_AT_HOME:
+                workspace.sync_with_dvc()
+    except OSError as error:
+        raise WorkflowError(
+            f"{error.filename}: found {error.strerror or error}, expected a file or folder that"
+            " can be written to. Check its permissions and the disk, and run again."
+        ) from None
 
 # A training asks for gpu=1, so that one GPU has one training at a time, also without --resources
 # gpu=1. Where there is no GPU each processor stands in for one: trainings then run side by side,

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from entropic_ot.commands.classifier import load_trained_classifier
+from entropic_ot.data.leftovers import remove_leftovers
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.build import build_benchmark
 from entropic_ot.experiments.config import image_problem, load_evaluation, load_run
@@ -27,15 +30,34 @@ from entropic_ot.metrics.perceptual import lpips_network
 from entropic_ot.metrics.registry import METRICS, needs_of
 from entropic_ot.networks.classifier import DigitClassifier
 
+RECORDED = ("train_seconds", "device", "commit", "dirty", "precision", "config_sha256")
+"""What of a run's provenance stands in each row."""
+
 
 def _provenance(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        record = json.loads(path.read_text())
+        return {key: record[key] for key in RECORDED}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"{path}: cannot be read ({error}), expected the record that `entropic-ot train` "
-            "writes. Delete it and run the rule `train` again; it goes on from its checkpoint."
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the record that "
+            "`entropic-ot train` of this version writes. Delete it and run the rule `train` again; "
+            "it goes on from its checkpoint."
         ) from None
+
+
+class _Samples(dict[str, np.ndarray]):
+    """The arrays of a samples file; one that is not there is an error with the file's name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(load_arrays(path, command="sample"))
+        self.path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise DataError(
+            f"{self.path}: found no array {name!r} but {', '.join(self) or 'none'}, expected what "
+            "`entropic-ot sample` of this version writes. Delete it and run the rule again."
+        )
 
 
 def _extractors(
@@ -72,7 +94,7 @@ def evaluate(
     if "lenet" in needs:
         classifier = load_trained_classifier(Layout(config.scale).classifier)
     evaluation = Evaluation(
-        samples=load_arrays(samples, command="sample"),
+        samples=_Samples(samples),
         benchmark=build_benchmark(problem, epsilon=config.epsilon),
         epsilon=config.epsilon,
         settings=settings,
@@ -119,4 +141,5 @@ def evaluate(
         known = result.floor is not None
         floor = f" (floor {floor_text(result.floor, result.floor_std)})" if known else ""
         print(f"{config.case} {config.name} {name} {result.value:.4g}{floor}", flush=True)
+    remove_leftovers(out.parent, f".{out.name}.", ".part")
     write_json(out, {"rows": rows})

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from entropic_ot import distributed
+from entropic_ot.data.leftovers import remove_leftovers
 from entropic_ot.device import choose_device
 from entropic_ot.experiments.build import build_run
 from entropic_ot.experiments.config import RunConfig, load_evaluation, load_run
@@ -46,5 +47,6 @@ def _sample(
         label=f"sample {config.case} {config.name}",
     )
     if distributed.is_main():
+        remove_leftovers(out.parent, f".{out.name}.", ".part")
         with atomic_path(out) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -10,7 +10,9 @@ x / 127.5 - 1.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from entropic_ot.data.leftovers import process_prefix, remove_leftovers
 from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.files import file_sha256, naming
 from entropic_ot.strict import shown
 
 if TYPE_CHECKING:
@@ -390,15 +393,31 @@ def _stored_dtype(array: NDArray[Any]) -> np.dtype[Any]:
 def write_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64]) -> None:
     """Write the chosen rows block by block, so that a memory-mapped array never fills memory."""
     shape = (len(rows), *array.shape[1:])
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=_stored_dtype(array), shape=shape)
+    out = new_array(path, _stored_dtype(array), shape)
     for start, block in _blocks(out):
         block[...] = array[rows[start : start + len(block)]]
     out.flush()
 
 
+def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A memory-mapped .npy file to be filled, whose room on the disk is taken now.
+
+    Otherwise a disk that is full would end the process by a signal, without a word, when it is
+    written to.
+
+    Raises:
+        OSError: there is no room.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with naming(path), path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def write_meta(folder: Path, meta: Mapping[str, object]) -> None:
-    """Write meta.json, which describes the arrays beside it, with sorted keys."""
-    text = json.dumps(meta, indent=2, sort_keys=True) + "\n"
+    """Write meta.json, which describes the arrays beside it, with their sha256 and sorted keys."""
+    digests = {path.name: file_sha256(path) for path in sorted(folder.glob("*.npy"))}
+    text = json.dumps({**meta, "sha256": digests}, indent=2, sort_keys=True) + "\n"
     (folder / META_NAME).write_text(text, encoding="utf-8")
 
 
@@ -408,12 +427,16 @@ def staged_folder(out: Path) -> Iterator[Path]:
 
     If it raises, ``out`` keeps the files it had. meta.json moves last, so that one which is newer
     than its arrays is never seen. Other files in ``out`` are left alone.
+
+    Raises:
+        OSError: with ``out`` as its file name: a full disk, a folder that cannot be written to.
     """
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out, ".staging-")
     staging = Path(tempfile.mkdtemp(prefix=process_prefix(".staging-"), dir=out))
     try:
-        yield staging
+        with naming(out):
+            yield staging
         for path in sorted(staging.iterdir(), key=lambda path: (path.name == META_NAME, path.name)):
             path.replace(out / path.name)
     finally:
@@ -424,11 +447,12 @@ def load_prepared(folder: Path, part: str) -> NDArray[Any]:
     """One array of a prepared data set, memory-mapped: source_train, target_test, ...
 
     Raises:
-        DataError: the file is missing or is not a .npy file.
+        DataError: the file is missing, is not a .npy file, or has another sha256 than meta.json
+            says (one that was written before there were any is read as it is).
     """
     path = folder / f"{part}.npy"
     try:
-        path.stat()
+        stat = path.stat()
     except FileNotFoundError:
         raise DataError.about(
             path,
@@ -436,4 +460,31 @@ def load_prepared(folder: Path, part: str) -> NDArray[Any]:
             expected="an array of a prepared data set",
             action="`entropic-ot prepare` writes it (the workflow's rule `prepare`).",
         ) from None
+    _check_prepared(path, stat.st_mtime_ns, stat.st_size)
     return _load_npy(path)
+
+
+@functools.cache
+def _check_prepared(path: Path, _mtime_ns: int, _size: int) -> None:
+    """Compare a prepared array with the sha256 in meta.json, once a process."""
+    meta = path.parent / META_NAME
+    try:
+        expected = json.loads(meta.read_text())["sha256"][path.name]
+    except (FileNotFoundError, KeyError):
+        return
+    except (ValueError, TypeError) as error:
+        raise DataError.about(
+            meta,
+            found=f"{type(error).__name__}: {error}",
+            expected="the record of a prepared data set, in JSON",
+            action="Delete it and run the rule `prepare` (or the same workflow command) again.",
+        ) from None
+    found = file_sha256(path)
+    if found != expected:
+        raise DataError.about(
+            path,
+            found=f"an array with sha256 {found}",
+            expected=f"{expected}, as in {META_NAME} beside it",
+            action="It was changed or damaged after it was prepared: delete it and run the rule "
+            "`prepare` (or the same workflow command) again.",
+        )

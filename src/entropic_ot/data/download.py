@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 from entropic_ot.data.checksums import describe_mismatch, is_accepted
 from entropic_ot.data.leftovers import remove_leftovers
 from entropic_ot.data.sources import RemoteFile, SourceError, one_line
-from entropic_ot.files import atomic_path
+from entropic_ot.errors import DataError
+from entropic_ot.files import FULL_OR_READ_ONLY, atomic_path
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -54,12 +55,20 @@ def store(
 
     Raises:
         SourceError: the stream fails midway or is not ``file``, byte for byte; nothing is left.
+        DataError: there is no room for it, or the place cannot be written to.
     """
     try:
         remove_leftovers(destination, f".{file.name}.", ".part")
         with stream as contents, atomic_path(destination / file.name) as temporary:
             _copy_checked(contents, temporary, file, progress=progress)
     except _TRANSFER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno in FULL_OR_READ_ONLY:
+            raise DataError.about(
+                destination / file.name,
+                found=error.strerror or str(error),
+                expected=f"a place to write the file to ({file.size_words})",
+                action="Free some space there, or choose another data folder, and run again.",
+            ) from error
         raise SourceError(one_line(error)) from error
 
 

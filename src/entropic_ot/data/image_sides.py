@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from entropic_ot.data import afhq, celeba, cifar10, orl
 from entropic_ot.data.archives import SafeZip, decode_image, open_zip
-from entropic_ot.data.arrays import staged_folder, write_meta, write_rows
+from entropic_ot.data.arrays import new_array, staged_folder, write_meta, write_rows
 from entropic_ot.errors import DataError
 from entropic_ot.progress import Progress
 
@@ -101,10 +101,7 @@ class _Side:
         """
         shape = (len(keys), self._channels, size, size)
         unfinished = {name: folder / f"{name}.npy" for name in views}
-        arrays = {
-            name: np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-            for name, path in unfinished.items()
-        }
+        arrays = {name: new_array(path, np.uint8, shape) for name, path in unfinished.items()}
         progress, num = Progress(" and ".join(views), len(keys)), 0
         for made in self.images(keys, views):
             for name, array in arrays.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -13,15 +12,14 @@ import torch
 from entropic_ot import distributed
 from entropic_ot.costs import HalfSquaredEuclidean
 from entropic_ot.device import make_rng
-from entropic_ot.errors import ConfigError, DataError, EntropicOTError
+from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.experiments.divergence import DivergenceError, check_logs, check_state
 from entropic_ot.experiments.store import RunStore
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.progress import Progress
 from entropic_ot.solvers.base import Solver
 
-
-class DivergenceError(EntropicOTError):
-    """A training whose loss is no longer a number."""
+__all__ = ["DivergenceError", "Trainable", "fit", "train_steps"]
 
 
 class Trainable(Protocol):
@@ -51,7 +49,8 @@ def fit(
 
     With a `store` the run resumes from its last checkpoint, bit-identically on the CPU: the state
     of the solver, of its chains and of the generator are all in the checkpoint.
-    Raises DivergenceError at the first loss that is not finite; the last checkpoint stays.
+    Raises DivergenceError at the first loss that is not finite, or where the weights are not when a
+    checkpoint is due; the last checkpoint stays.
     Raises ConfigError when solver and problem disagree about epsilon or the cost.
     """
     cost = getattr(solver, "cost", HalfSquaredEuclidean())
@@ -118,7 +117,7 @@ def train_steps(
     began = last_checkpoint = time.perf_counter()
     for step in range(start, steps):
         logs = distributed.mean_logs(one_step(rng, step / steps), device=device)
-        _check_finite(logs, label=label, step=step)
+        check_logs(logs, trained, label=label, step=step + 1)
         now = time.perf_counter()
         seconds = spent + now - began
         progress.update(step + 1, logs)
@@ -127,8 +126,11 @@ def train_steps(
         if store is not None and ((step + 1) % log_every == 0 or step + 1 == steps):
             store.append_log({"step": step + 1, "seconds": round(seconds, 3), **logs})
         if store is not None and now - last_checkpoint > checkpoint_seconds:
-            store.save_checkpoint(trained.state_dict(), step=step + 1, rng=rng, seconds=seconds)
+            state = trained.state_dict()
+            check_state(state, trained, label=label, step=step + 1)
+            store.save_checkpoint(state, step=step + 1, rng=rng, seconds=seconds)
             last_checkpoint = now
+    check_state(trained.state_dict(), trained, label=label, step=steps)
     seconds = spent + time.perf_counter() - began
     if store is not None and start < steps:
         store.save_checkpoint(trained.state_dict(), step=steps, rng=rng, seconds=seconds)
@@ -150,13 +152,3 @@ def _resume(trained: Trainable, store: RunStore, rng: torch.Generator) -> tuple[
             action="Give a folder that all machines share.",
         )  # fmt: skip
     return start, spent
-
-
-def _check_finite(logs: dict[str, float], *, label: str, step: int) -> None:
-    for name, value in logs.items():
-        if not math.isfinite(value):
-            raise DivergenceError(
-                f"{label}: {name} is {value} at step {step + 1}, expected a finite number. "
-                "The last checkpoint before it is kept; lower the learning rates (or, for EgNOT, "
-                "step_size) of this run in params.yaml and run it again."
-            )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,18 +14,21 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from entropic_ot.errors import DataError
-from entropic_ot.files import atomic_path, write_text
+from entropic_ot.files import atomic_path, naming, write_text
 from entropic_ot.strict import shown
+from entropic_ot.tensor_file import digest, write_tensors
 
 FORMAT = "entropic-ot run, version 2"
 WITHOUT_SHA256 = "entropic-ot run, version 1"
 """The older format, which is still read; nothing tells whether such a file is as it was written."""
-MODEL, STATE, LOG, PROVENANCE = (
+_log = logging.getLogger(__name__)
+MODEL, STATE, PREVIOUS, NEXT, LOG, PROVENANCE = (
     "checkpoint.safetensors",
     "training_state.safetensors",
+    "previous_state.safetensors",
+    "next_state.safetensors",
     "log.jsonl",
     "provenance.json",
 )
@@ -40,9 +43,7 @@ def save_tree(path: Path, tree: dict[str, Any], *, header: dict[str, Any]) -> No
     tensors: dict[str, torch.Tensor] = {}
     plain = _split(tree, "", tensors)
     metadata = {"format": FORMAT, "tree": json.dumps(plain), "header": json.dumps(header)}
-    metadata["sha256"] = _digest(metadata, tensors)
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    write_tensors(path, tensors, metadata)
 
 
 def _split(node: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
@@ -67,17 +68,6 @@ def _join(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
     return node
 
 
-def _digest(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
-    """Hexadecimal sha256 of names, types, shapes and bytes of the tensors, and of the header."""
-    digest = hashlib.sha256()
-    for key in ("format", "tree", "header"):
-        digest.update(f"{key} {metadata.get(key)}\n".encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def load_tree(path: Path, *, device: torch.device | str = "cpu") -> tuple[Any, dict[str, Any]]:
     """(tree, header) of a file written by `save_tree`; DataError when it is damaged."""
     try:
@@ -90,7 +80,7 @@ def load_tree(path: Path, *, device: torch.device | str = "cpu") -> tuple[Any, d
                     "It was written by another version: delete it and run the rule again."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if found == FORMAT and metadata.get("sha256") != _digest(metadata, tensors):
+        if found == FORMAT and metadata.get("sha256") != digest(metadata, tensors):
             raise _damaged(path, "its contents have another sha256 than it says")
         tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         return _join(json.loads(metadata["tree"]), tensors), json.loads(metadata["header"])
@@ -107,7 +97,7 @@ def load_tree(path: Path, *, device: torch.device | str = "cpu") -> tuple[Any, d
 def _damaged(path: Path, why: str) -> DataError:
     return DataError(
         f"{path}: damaged or not a safetensors file ({why}), expected what `save_tree` wrote. "
-        "Delete it and run the rule again; training resumes from what is left."
+        "Delete it and run the rule again; training resumes from the checkpoint before it, if any."
     )
 
 
@@ -180,38 +170,83 @@ class RunStore:
     def save_checkpoint(
         self, state: dict[str, Any], *, step: int, rng: torch.Generator, seconds: float
     ) -> None:
-        """Model first: after a kill between the two, the older state leads to the same model."""
+        """Model first: after a kill between the two, the older state leads to the same model.
+
+        The state before is kept as well, for the case that this one is damaged later.
+        """
         header = {"step": step, "seconds": seconds, "fingerprint": self.fingerprint}
         training = {"training": state["training"], "model": state["model"], "rng": rng.get_state()}
         save_tree(self.folder / MODEL, state["model"], header=header)
-        save_tree(self.folder / STATE, training, header=header)
+        save_tree(self.folder / NEXT, training, header=header)
+        if (self.folder / STATE).exists():
+            (self.folder / STATE).replace(self.folder / PREVIOUS)
+        (self.folder / NEXT).replace(self.folder / STATE)
 
     def load_checkpoint(
         self, rng: torch.Generator, *, device: torch.device
     ) -> tuple[dict[str, Any], int, float] | None:
-        """(solver state, step, seconds) to resume from, or None; sets the state of `rng`."""
-        path = self.folder / STATE
-        if not path.exists():
-            return None
+        """(solver state, step, seconds) to resume from, or None; sets the state of `rng`.
+
+        Where the last state is damaged or missing, the one before it is taken, with a warning; the
+        steps since are done again, with the same result.
+
+        Raises:
+            DataError: both are damaged, or the only one is.
+        """
+        found = [name for name in (STATE, PREVIOUS) if (self.folder / name).exists()]
+        for name in found:
+            try:
+                resumed = self._load(self.folder / name, rng, device=device)
+            except DataError as error:
+                if name == found[-1]:
+                    raise
+                _log.warning("%s Going on from the checkpoint before it, %s.", error, PREVIOUS)
+                continue
+            if name == PREVIOUS and resumed is not None:
+                (self.folder / PREVIOUS).replace(self.folder / STATE)
+            return resumed
+        return None
+
+    def _load(
+        self, path: Path, rng: torch.Generator, *, device: torch.device
+    ) -> tuple[dict[str, Any], int, float] | None:
         tree, header = load_tree(path, device=device)
         if not isinstance(header, dict) or header.get("fingerprint") != self.fingerprint:
+            _log.warning(
+                "%s: of other settings, code, data or device than now; training starts anew", path
+            )
             self.clear()
             return None
         try:
             rng.set_state(tree.pop("rng").cpu())
-            return tree, int(header["step"]), float(header["seconds"])
+            found = tree, int(header["step"]), float(header["seconds"])
+            self._repair_model(tree["model"], header)
+            return found
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise _damaged(path, f"{type(error).__name__}: {error}") from None
 
+    def _repair_model(self, model: dict[str, Any], header: dict[str, Any]) -> None:
+        """Write the model's file again where it is not that of this state.
+
+        A training with no step left to do publishes it as it is.
+        """
+        try:
+            whole = load_tree(self.folder / MODEL)[1] == header
+        except DataError:
+            whole = False
+        if not whole:
+            save_tree(self.folder / MODEL, model, header=header)
+
     def clear(self) -> None:
         """Forget a training of other settings, code or data."""
-        for name in (STATE, MODEL, LOG):
+        for name in (STATE, PREVIOUS, NEXT, MODEL, LOG):
             (self.folder / name).unlink(missing_ok=True)
 
     def append_log(self, record: dict[str, Any]) -> None:
         """One line of log.jsonl."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOG).open("a") as file:
+        path = self.folder / LOG
+        with naming(path), path.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
     def trim_log(self, step: int) -> None:
@@ -241,10 +276,20 @@ class RunStore:
                     f"{self.folder}: another process is training this run, perhaps left over from "
                     "a workflow that was killed. Wait for it, or stop it, and run again."
                 ) from None
+            self._remove_leftovers(self.folder)
             yield
 
+    def _remove_leftovers(self, folder: Path) -> None:
+        """What a process that was killed while it wrote has left: nobody else writes here now."""
+        patterns = [f".{name}.*.part" for name in (MODEL, STATE, NEXT, LOG, PROVENANCE)]
+        for pattern in (*patterns, ".tmp??????"):  # the last is what safetensors writes to
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
+
     def publish(self, out: Path, names: Sequence[str] = (MODEL, STATE, LOG)) -> None:
-        """Copy files to the folder of the results, each atomically."""
+        """Copy files of the finished training to the folder of the results, each atomically."""
+        self._remove_leftovers(out)
         for name in names:
             with atomic_path(out / name) as temporary:
                 shutil.copyfile(self.folder / name, temporary)
+        (self.folder / PREVIOUS).unlink(missing_ok=True)

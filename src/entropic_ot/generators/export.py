@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from entropic_ot.files import atomic_path
 from entropic_ot.networks.stylegan2 import Generator
 from entropic_ot.networks.stylegan2_file import FORMAT
 from entropic_ot.pixels import to_bytes
+from entropic_ot.tensor_file import write_tensors
 from entropic_ot.types import Points
 
 
@@ -33,8 +33,7 @@ def save_generator(path: Path, generator: Generator, *, source: str, source_sha2
         "source_sha256": source_sha256,
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in generator.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "header": json.dumps(header)})
+    write_tensors(path, tensors, {"format": FORMAT, "header": json.dumps(header)})
 
 
 def as_bytes(images: Points) -> NDArray[np.uint8]:

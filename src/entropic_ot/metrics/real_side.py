@@ -29,8 +29,9 @@ def real_features(
 
     With a folder `cache` they are read from there if they were computed before from these images,
     by features of this name, these weights and this source code; else they are written there. A
-    damaged file is computed anew, with a warning. Several processes may do this at once: a file
-    appears whole, and all of them would write the same. Files there may be deleted at any time.
+    damaged file is computed anew, with a warning; where none can be written, a warning says so, and
+    that is all. Several processes may do this at once: a file appears whole, and all of them would
+    write the same. Files there may be deleted at any time.
     """
     if cache is None:
         return extractor(images)
@@ -80,20 +81,23 @@ def _code_sha256() -> str:
 
 
 def _write(path: Path, key: str, found: np.ndarray) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, key=np.asarray(key), features=found)
+    try:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, key=np.asarray(key), features=found)
+    except OSError as error:  # the features are there all the same
+        _log.warning("%s cannot be kept for the next time: %s", path, error.strerror or error)
 
 
 def _read(path: Path, key: str, num_images: int) -> np.ndarray | None:
     """None when it is not there, or is not what was written (each array has a checksum)."""
-    if not path.exists():
-        return None
     try:
         with np.load(path, allow_pickle=False) as file:
             found: np.ndarray = file["features"]
             if str(file["key"]) != key or len(found) != num_images:
                 raise ValueError("it was written for other images or features")
             return found
+    except FileNotFoundError:
+        return None
     except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
         kind = type(error).__name__
         _log.warning("%s cannot be read (%s: %s): computing it anew", path, kind, error)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
 
 from entropic_ot.errors import ConfigError, DataError
-from entropic_ot.files import atomic_path, file_sha256
+from entropic_ot.files import file_sha256
 from entropic_ot.networks.stylegan2 import Architecture, Generator, GeneratorConfig
 from entropic_ot.networks.stylegan2_file import FORMAT
 from entropic_ot.networks.stylegan2_layers import blur_kernel
@@ -24,6 +23,7 @@ from entropic_ot.networks.stylegan2_pickle import (
     open_tensor,
     read_module,
 )
+from entropic_ot.tensor_file import write_tensors
 
 _SIZES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -75,8 +75,7 @@ def convert_generator(pickle_path: Path, out: Path) -> GeneratorConfig:
         "source": pickle_path.name,
         "source_sha256": file_sha256(pickle_path),
     }
-    with atomic_path(out) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "header": json.dumps(header)})
+    write_tensors(out, tensors, {"format": FORMAT, "header": json.dumps(header)})
     return config
 
 

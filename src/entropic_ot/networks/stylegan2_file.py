@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.networks.stylegan2 import Generator, GeneratorConfig
+from entropic_ot.tensor_file import digest
 
 FORMAT = "entropic-ot StyleGAN2 generator, version 1"
 
@@ -31,6 +32,9 @@ def load_generator(path: Path, *, device: torch.device | str = "cpu") -> Generat
                     action="`entropic-ot convert` and `train-generator` write such files.",
                 )  # fmt: skip
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Files from before there was a sha256 are read as they are.
+        if "sha256" in metadata and metadata["sha256"] != digest(metadata, tensors):
+            raise ValueError("its contents have another sha256 than it says")
         header = json.loads(metadata["header"])
         names = [field.name for field in dataclasses.fields(GeneratorConfig)]
         given = {name: header[name] for name in names}

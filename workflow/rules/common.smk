@@ -61,9 +61,9 @@ if workflow.is_main_process and not workspace.is_parsed_for_records():
 # one thread each. No more threads than there are real processors, whatever --cores says: jobs
 # count theirs as `processors` (Snakemake sets OMP_NUM_THREADS and its like to a job's threads).
 #
-# Submitted to a cluster (--jobs beside --executor) they are those of each job's own node, and this
-# machine's say nothing. The jobs of a group run one after another: that is how Slurm's plugin does it.
-if workflow.global_resources["_nodes"].value is not None:
+# On a cluster they are those of each job's own node, as profiles/slurm says by their scope, and this
+# machine's say nothing. Slurm's plugin runs the jobs of a group one after another.
+if workflow.resource_scopes.is_local("processors"):
     workflow.global_resources.setdefault("gpu", 1)
     workflow.global_resources.setdefault("processors", 1)
 elif workspace.has_gpu():
@@ -73,12 +73,7 @@ else:
 workflow.global_resources.setdefault("processors", workspace.num_processors())
 
 
-resource_scopes:
-    gpu="local",
-    processors="local",
-
-
-# On a cluster these run on the login node, which may have the internet that other nodes do not have.
+# On a cluster these run on the login node, which may have the internet that others do not have.
 localrules:
     fetch_mnist,
     fetch_msci,

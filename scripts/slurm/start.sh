@@ -86,7 +86,7 @@ if ! is_alive "$FOLDER/slurmctld.pid" && ! is_alive "$FOLDER/slurmd.pid"; then
 fi
 export SLURM_CONF=$FOLDER/slurm.conf
 
-# --force: root instead of the user munge, and folders below /tmp, are fine here.
+# --force: root instead of the user munge, and a folder below one that all may write to, are fine here.
 is_alive "$FOLDER/munge/pid" || munged --force --key-file="$FOLDER/munge/key" --socket="$FOLDER/munge/socket" \
     --pid-file="$FOLDER/munge/pid" --log-file="$FOLDER/log/munged.log" --seed-file="$FOLDER/munge/seed" 2>>"$FOLDER/log/munged.err"
 is_alive "$FOLDER/slurmctld.pid" || slurmctld -c -f "$SLURM_CONF" # -c: jobs of an earlier start are forgotten

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +86,8 @@ def test_killed_training_is_retried_from_its_checkpoint(cluster: Cluster, projec
         assert process.wait(timeout=900) == 0, output.read_text()
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+            process.kill()  # a politer signal makes it wait for jobs that will not end
+            process.wait()
     said = output.read_text()
     assert f"SLURM-job '{job}' failed" in said
     assert said.count("Trying to restart job") == 1

@@ -79,11 +79,29 @@ if workflow.is_main_process and not workspace.is_parsed_for_records():
 # gpu=1. Where there is no GPU each processor stands in for one: trainings then run side by side,
 # one thread each. No more threads than there are real processors, whatever --cores says: jobs
 # count theirs as `processors` (Snakemake sets OMP_NUM_THREADS and its like to a job's threads).
-if workspace.has_gpu():
+#
+# On a cluster they are those of each job's own node, as profiles/slurm says by their scope, and this
+# machine's say nothing. Slurm's plugin runs the jobs of a group one after another.
+if workflow.resource_scopes.is_local("processors"):
+    workflow.global_resources.setdefault("gpu", 1)
+    workflow.global_resources.setdefault("processors", 1)
+elif workspace.has_gpu():
     workflow.global_resources.setdefault("gpu", 1)
 else:
     workflow.global_resources["gpu"] = workspace.num_processors()
 workflow.global_resources.setdefault("processors", workspace.num_processors())
+
+
+# On a cluster these run on the login node, which may have the internet that others do not have.
+localrules:
+    fetch_mnist,
+    fetch_msci,
+    fetch_cifar10,
+    fetch_orl,
+    fetch_celeba,
+    fetch_afhq,
+    fetch_afhqdog,
+    fetch_weights,
 
 
 # What a wildcard may hold: the characters of names (load_params checks those in params.yaml), and

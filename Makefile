@@ -17,8 +17,8 @@ smoke: setup ## the same chain in about two minutes, results in results/smoke (n
 figures: setup ## only what the figures need
 	@$(ENV) snakemake --cores 8 -- figures
 
-report: setup ## one HTML file with all figures and tables: results/report.html
-	@$(ENV) snakemake --cores 8 --report results/report.html
+report: setup ## one HTML file with every figure, table, runtime and setting: results/report.html
+	@$(ENV) python workflow/scripts/report.py results/report.html
 
 test: setup lint pytest ## every check there is: style, types, workflow, tests
 

@@ -99,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
     path(p, "--out", "folder to write to")
     p.add_argument("metrics", type=Path, nargs="*", help="metrics files")
+    p = command("pages", "write results.html, runs.html and settings.html: whole by themselves")
+    path(p, "--config", "results/<scale>/config/page.json")
+    path(p, "--metrics", "metrics.csv")
+    path(p, "--paper-values", "workflow/paper_values.yaml")
+    path(p, "--overview", "the figure of all comparisons (.png)")
+    path(p, "--templates", "workflow/pages")
+    path(p, "--out", "folder to write to")
     p = command("summary", "one line per result: what was made, where, what is missing")
     params(p)
     p.add_argument(
@@ -166,6 +173,10 @@ def _run(args: argparse.Namespace) -> None:
         from entropic_ot.commands.table import table
 
         table(args.metrics, args.out)
+    elif args.command == "pages":
+        from entropic_ot.commands.pages import pages
+
+        pages(args.config, args.metrics, args.paper_values, args.overview, args.templates, args.out)
     elif args.command == "summary":
         from entropic_ot.commands.summary import summary
 

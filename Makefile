@@ -1,7 +1,7 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report test lint pytest test-extra setup bench scaling dvc dvc-commit repro unlock clean-env help
+.PHONY: all smoke figures report curves test lint pytest test-extra setup bench scaling dvc dvc-commit repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
@@ -19,6 +19,10 @@ figures: setup ## only what the figures need
 
 report: setup ## one HTML file with every figure, table, runtime and setting: results/report.html
 	@$(ENV) python workflow/scripts/report.py results/report.html
+
+curves: setup ## TensorBoard with the curves of all trainings, finished or running, until Ctrl-C (installs TensorBoard)
+	@$(ENV) python -c 'import tensorboard' 2> /dev/null || pip install $(PIP_ARGS) --constraint requirements.lock 'tensorboard>=2.18'
+	@$(ENV) entropic-ot curves --serve
 
 test: setup lint pytest ## every check there is: style, types, workflow, tests
 

@@ -161,7 +161,7 @@ def test_notebooks_open_however_large_they_are(report: Visit, made: Project) -> 
 
 def test_pages_of_results_open_inside_the_report(report: Visit, made: Project) -> None:
     open_category(report, "Results")
-    open_row(report, "Papers, baselines and ours")
+    open_row(report, "Papers, baselines and ours, with the figures")
     frame = report.page.frame_locator("iframe")
     frame.get_by_role("heading", name="gaussian", exact=True).wait_for()
     images = frame.locator("img")

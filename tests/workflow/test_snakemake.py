@@ -172,9 +172,12 @@ def test_failure_is_told_at_the_end(finished: Project) -> None:
     edit(finished / "workflow/notebooks/my_data.py")
     output = finished.run("snakemake", "--cores", "8", ok=False)
     end = output[output.index("FAILED: 1 job") :]
-    assert "figure: results/smoke/logs/figure/gaussian.log" in end
+    assert end.splitlines()[1] == "  figure: drawing gaussian"
+    assert "    log: results/smoke/logs/figure/gaussian.log" in end
     assert "no figure today" in end
-    assert "The same command again" in end
+    assert "Run the same command again" in end
+    # Then one line per result.
+    assert end.index("not made yet") < end.index("results/smoke/figures/my_data.png")
     assert finished.planned() == {"drawing gaussian", "writing the pages of results"}
 
 

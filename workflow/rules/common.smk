@@ -18,6 +18,7 @@ IS_AT_HOME = ROOT == Path.cwd().resolve()
 
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
+import ending
 import workspace
 import write_sources
 from entropic_ot.data.weights import PUBLISHED
@@ -196,5 +197,5 @@ onsuccess:
 onerror:
     if not workspace.is_dvc_stage():
         workspace.remember_outputs()
-        shell(f"entropic-ot summary --scale {SCALE} >&2 || true")
-        workspace.report_failures(log)
+        ending.report_failures(log)
+        shell(f"entropic-ot summary --scale {SCALE} --failed >&2 || true")

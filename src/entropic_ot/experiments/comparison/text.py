@@ -248,6 +248,7 @@ def _seconds_cell(line: Line) -> _Cell:
 
 
 def seconds_text(seconds: float) -> str:
+    """ "4.2", "187": two digits below ten seconds, whole seconds above."""
     return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,10 +170,12 @@ class Params:
     def page(self) -> PageConfig:
         """What the results page shows."""
         figures = [self._page_figure(name, runs) for name, runs in self.figures.items()]
+        used = {name: self.generators[name] for name in self.used_generators}
+        shown = dataclasses.replace(self, generators=used)
         return PageConfig(
             scale=self.scale,
             figures=(*figures, *self._generator_figures()),
-            settings=tuple(str(path) for path in _config_texts(self)),
+            settings=tuple(str(path) for path in _config_texts(shown)),
         )
 
     def _page_figure(self, name: str, runs: list[Run]) -> PageFigure:

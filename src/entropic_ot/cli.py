@@ -119,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--failed", action="store_true", help="it did not end well: what is missing is only counted"
     )
+    p = command("progress", "what is done, rule by rule, and how far each running training is")
+    params(p)
+    p.add_argument("--follow", action="store_true", help="again every 2 seconds, until Ctrl-C")
     p = command("curves", "curves of trainings, finished or running, as TensorBoard's event files")
     params(p)
     p.add_argument(
@@ -195,6 +198,10 @@ def _run(args: argparse.Namespace) -> None:
         from entropic_ot.commands.summary import summary
 
         summary(args.params, args.scale, succeeded=args.succeeded, failed=args.failed)
+    elif args.command == "progress":
+        from entropic_ot.commands.progress import progress
+
+        progress(args.params, args.scale, follow=args.follow)
     elif args.command == "curves":
         from entropic_ot.commands.curves import curves
 

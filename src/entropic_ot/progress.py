@@ -56,12 +56,12 @@ class Progress:
         """Speed and remaining or whole time; empty while only the first step is known."""
         if done >= self.total:
             elapsed = max(now - self.began, 1e-9)
-            return f"{(done - self.start) / elapsed:.3g} steps/s, done in {_clock(elapsed)}"
+            return f"{(done - self.start) / elapsed:.3g} steps/s, done in {clock_text(elapsed)}"
         since, done_then = self._marks[0]
         if done <= done_then or now <= since:
             return ""
         speed = (done - done_then) / (now - since)
-        return f"{speed:.3g} steps/s, {_clock((self.total - done) / speed)} left"
+        return f"{speed:.3g} steps/s, {clock_text((self.total - done) / speed)} left"
 
     def _print(self, line: str) -> None:
         end = "\n"
@@ -70,7 +70,8 @@ class Progress:
         print(line, end=end, file=sys.stderr, flush=True)
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """ "12s", "3m05s", "2h09m"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

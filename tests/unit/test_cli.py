@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = [
     *("configure", "fetch", "convert", "prepare", "classifier", "train"),
     *("train-generator", "encode"),
-    *("sample", "reference", "evaluate", "table", "pages", "summary", "curves", "schema"),
+    *("sample", "reference", "evaluate", "table", "pages", "summary", "progress"),
+    *("curves", "schema"),
 ]
 CONFIG = Path("results/smoke/config")
 

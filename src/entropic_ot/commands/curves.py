@@ -45,6 +45,8 @@ def curves(
         while (follow or serve) and (server is None or server.poll() is None):
             time.sleep(FOLLOW_SECONDS)
             written.update()
+    except KeyboardInterrupt:
+        print(f"{folder}: stopped; what was written stays", file=sys.stderr)
     finally:
         written.close()
         if server is not None:
@@ -57,18 +59,22 @@ def _logs(params: Params) -> dict[str, Path]:
 
     Where there is only the published one, as after `dvc pull`, it is that.
     """
+    return {
+        name: out / LOG if (out / LOG).exists() and not (work / LOG).exists() else work / LOG
+        for name, (work, out) in training_folders(params).items()
+    }
+
+
+def training_folders(params: Params) -> dict[str, tuple[Path, Path]]:
+    """case/run, or generators/name -> (where it trains, where its results are published)."""
     layout = params.layout
-    places = {
+    return {
         f"{run.case}/{run.name}": (layout.work(run.case, run.name), layout.run(run.case, run.name))
         for run in params.runs
     } | {
         f"generators/{name}": (layout.generator_work(name), layout.generator(name).parent)
         for name in params.used_generators
         if isinstance(params.generators[name], TrainedGenerator)
-    }
-    return {
-        name: out / LOG if (out / LOG).exists() and not (work / LOG).exists() else work / LOG
-        for name, (work, out) in places.items()
     }
 
 

@@ -28,7 +28,7 @@ DIRECTIONS = {True: "lower is better", False: "higher is better", None: ""}
 
 @dataclass(frozen=True)
 class Cell:
-    """Lines of text, and the class that they are styled by: '', paper, ours, best, worse, floor."""
+    """Lines of text, and their style: case, paper, ours, best, worse, floor."""
 
     parts: tuple[str, ...]
     style: str = ""
@@ -142,7 +142,7 @@ def _table(table: Comparison) -> Table:
     columns += [*map(method_label, [*baselines, *ours]), *(["floor"] if floors else [])]
     rows = []
     for line in table.lines:
-        row = [Cell((line_label(line),))] if cases else []
+        row = [Cell((line_label(line),), "case")] if cases else []
         row += [Cell((f"{line.epsilon:g}",))]
         row += [_paper_cell(line)] if papers else []
         row += [_cell(line.entries.get(method), method) for method in [*baselines, *ours]]
@@ -164,7 +164,7 @@ def _table(table: Comparison) -> Table:
 
 def _paper_cell(line: Line) -> Cell:
     values = [entry.paper for entry in line.entries.values() if entry.paper is not None]
-    return Cell(tuple(map(published_text, values)) or (NOTHING,), "paper")
+    return Cell(tuple(published_text(v, cost=False) for v in values) or (NOTHING,), "paper")
 
 
 def _cell(entry: Entry | None, method: str) -> Cell:
@@ -190,7 +190,7 @@ def _cost(tables: Sequence[Comparison]) -> list[Table]:
         return []
     rows = tuple(
         (
-            Cell((label,)),
+            Cell((label,), "case"),
             Cell((f"{epsilon:g}",)),
             *(Cell((seconds_text(own[m]) if m in own else NOTHING,)) for m in methods),
         )

@@ -209,13 +209,13 @@ def _paper_cell(line: Line) -> _Cell:
     return _Cell(tuple(map(published_text, values)) or (NOTHING,))
 
 
-def published_text(value: PaperValue) -> str:
-    """ "ENOT 2.44 ± 0.13 (m), 2580 s on GPU"."""
+def published_text(value: PaperValue, *, cost: bool = True) -> str:
+    """ "ENOT 2.44 ± 0.13 (m), 2580 s on GPU"; without `cost` as far as the comma."""
     text = f"{value.value:g}"
     if value.interval is not None:
         text += f" ± {value.interval:g}"
     text = " ".join(filter(None, [method_label(value.method), text, value.mark]))
-    if value.train_seconds is not None:
+    if cost and value.train_seconds is not None:
         text += f", {value.train_seconds:g} s" + (f" on {value.device}" if value.device else "")
     return text
 

@@ -171,7 +171,8 @@ class Params:
         """What the results page shows."""
         figures = [self._page_figure(name, runs) for name, runs in self.figures.items()]
         used = {name: self.generators[name] for name in self.used_generators}
-        shown = dataclasses.replace(self, generators=used)
+        evaluations = {case: self.evaluations[case] for case in self.cases}
+        shown = dataclasses.replace(self, generators=used, evaluations=evaluations)
         return PageConfig(
             scale=self.scale,
             figures=(*figures, *self._generator_figures()),

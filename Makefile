@@ -1,7 +1,7 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report test lint pytest test-extra setup bench scaling dvc dvc-commit dvc-verify repro unlock clean-env help
+.PHONY: all smoke figures report curves test lint pytest test-extra setup bench scaling dvc dvc-commit dvc-verify repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
@@ -17,8 +17,12 @@ smoke: setup ## the same chain in about two minutes, results in results/smoke (n
 figures: setup ## only what the figures need
 	@$(ENV) snakemake --cores 8 -- figures
 
-report: setup ## one HTML file with all figures and tables: results/report.html
-	@$(ENV) snakemake --cores 8 --report results/report.html
+report: setup ## one HTML file with every figure, table, runtime and setting: results/report.html
+	@$(ENV) python workflow/scripts/report.py results/report.html
+
+curves: setup ## TensorBoard with the curves of all trainings, finished or running, until Ctrl-C (installs TensorBoard)
+	@$(ENV) python -c 'import tensorboard' 2> /dev/null || pip install $(PIP_ARGS) --constraint requirements.lock 'tensorboard>=2.18'
+	@$(ENV) entropic-ot curves --serve
 
 test: setup lint pytest ## every check there is: style, types, workflow, tests
 

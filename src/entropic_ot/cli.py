@@ -6,10 +6,13 @@ Nothing heavy is imported before a command is chosen, so that `--help` answers a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from entropic_ot import launch
@@ -112,6 +115,13 @@ def _parser() -> argparse.ArgumentParser:
     p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
     path(p, "--out", "folder to write to")
     p.add_argument("metrics", type=Path, nargs="*", help="metrics files")
+    p = command("pages", "write results.html, runs.html and settings.html: whole by themselves")
+    path(p, "--config", "results/<scale>/config/page.json")
+    path(p, "--metrics", "metrics.csv")
+    path(p, "--paper-values", "workflow/paper_values.yaml")
+    path(p, "--overview", "the figure of all comparisons (.png)")
+    path(p, "--templates", "workflow/pages")
+    path(p, "--out", "folder to write to")
     p = command("summary", "one line per result: what was made, where, what is missing")
     params(p)
     p.add_argument(
@@ -119,6 +129,20 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the workflow just ended well: what is missing was not asked for, and is only counted",
     )
+    p.add_argument(
+        "--failed", action="store_true", help="it did not end well: what is missing is only counted"
+    )
+    p = command("progress", "what is done, rule by rule, and how far each running training is")
+    params(p)
+    p.add_argument("--follow", action="store_true", help="again every 2 seconds, until Ctrl-C")
+    p = command("curves", "curves of trainings, finished or running, as TensorBoard's event files")
+    params(p)
+    p.add_argument(
+        "runs", nargs="*", metavar="RUN", help="case/run, with * and ? as in a shell; default: all"
+    )
+    p.add_argument("--out", type=Path, metavar="PATH", help="default: results/<scale>/curves")
+    p.add_argument("--follow", action="store_true", help="go on as they train, until Ctrl-C")
+    p.add_argument("--serve", action="store_true", help="the same, and show them by TensorBoard")
     command("schema", "print the JSON Schema of params.yaml")
     return parser
 
@@ -179,14 +203,50 @@ def _run(args: argparse.Namespace) -> None:
         from entropic_ot.commands.table import table
 
         table(args.metrics, args.out)
+    elif args.command == "pages":
+        from entropic_ot.commands.pages import pages
+
+        pages(args.config, args.metrics, args.paper_values, args.overview, args.templates, args.out)
     elif args.command == "summary":
         from entropic_ot.commands.summary import summary
 
-        summary(args.params, args.scale, succeeded=args.succeeded)
+        summary(args.params, args.scale, succeeded=args.succeeded, failed=args.failed)
+    elif args.command == "progress":
+        from entropic_ot.commands.progress import progress
+
+        progress(args.params, args.scale, follow=args.follow)
+    elif args.command == "curves":
+        from entropic_ot.commands.curves import curves
+
+        curves(
+            args.params, args.scale, args.runs,
+            out=args.out, follow=args.follow, serve=args.serve,
+        )  # fmt: skip
     elif args.command == "schema":
         from entropic_ot.commands.schema import schema_text
 
         sys.stdout.write(schema_text())
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled as Ctrl-C is."""
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Asked to stop by a scheduler or by `timeout`: as at Ctrl-C, temporary files are removed."""
+
+    def terminate(_signal: int, _frame: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a handler
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -198,10 +258,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        processes = launch.num_processes(args.processes) if "processes" in args else 1
-        if processes > 1:
-            return launch.in_processes(processes, argv)
-        _run(args)
+        with _sigterm_as_interrupt():
+            processes = launch.num_processes(args.processes) if "processes" in args else 1
+            if processes > 1:
+                return launch.in_processes(processes, argv)
+            _run(args)
     except EntropicOTError as error:
         if args.traceback:
             raise
@@ -217,13 +278,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except KeyboardInterrupt:
-        print(
-            f"entropic-ot {args.command}: interrupted; the same command goes on from the last "
-            "checkpoint",
-            file=sys.stderr,
-        )
-        return 130
+    except KeyboardInterrupt as interrupt:
+        word = "terminated" if isinstance(interrupt, _Terminated) else "interrupted"
+        with contextlib.suppress(OSError):  # what this is piped into may be gone already
+            print(
+                f"entropic-ot {args.command}: {word}; nothing is half written, and the same "
+                "command goes on from the last checkpoint",
+                file=sys.stderr,
+            )
+        return 143 if isinstance(interrupt, _Terminated) else 130
     return 0
 
 

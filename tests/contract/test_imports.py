@@ -35,6 +35,7 @@ RANKS = {
     "metrics": 5,
     "generators": 5,
     "experiments": 6,
+    "pages": 7,
     "plotting": 7,
     "figure_data": 8,
     "commands": 8,

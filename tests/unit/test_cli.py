@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = [
     *("configure", "fetch", "convert", "prepare", "classifier", "train"),
     *("train-generator", "encode"),
-    *("sample", "reference", "evaluate", "table", "summary", "schema"),
+    *("sample", "reference", "evaluate", "table", "pages", "summary", "progress"),
+    *("curves", "schema"),
 ]
 CONFIG = Path("results/smoke/config")
 
@@ -101,7 +102,7 @@ def test_an_interrupted_training_says_that_it_can_go_on(
     monkeypatch.setattr(train_module, "train", interrupted)
     assert main(["train", "--config", "a", "--out", "b", "--work", "c"]) == 130  # 128 + SIGINT
     err = capsys.readouterr().err
-    assert "entropic-ot train: interrupted; the same command goes on from the last" in err
+    assert "entropic-ot train: interrupted; nothing is half written, and the same command" in err
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["configure"], ["summary"], ["schema"]])
@@ -359,6 +360,12 @@ def test_the_summary_names_what_was_made_and_what_is_missing(
         assert [line for line in out.splitlines() if "not made" not in line] == [
             line for line in after.splitlines() if "not asked for" not in line
         ]
+        # After one that failed too; what is there follows.
+        command("summary", "--failed")
+        assert capsys.readouterr().out.splitlines()[0] == (
+            f"  {num_missing} of {len(out.splitlines())} results of `all` are not made yet; "
+            "`entropic-ot summary` lists them. Made so far:"
+        )
     finally:
         hidden.rename(metrics)
 

@@ -1,4 +1,4 @@
-"""What the Snakefile does at its start and its end."""
+"""What the Snakefile does at its start, and what it notes at its end."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ from pathlib import Path
 import pytest
 import workspace
 
-LOG = """\
-[Sat Nov 21 22:39:38 2026]
-Error in rule train:
-    message: None
-    jobid: 51
-    output: results/smoke/runs/a/b/checkpoint.safetensors
-    log: results/smoke/logs/train/a/b.log (check log file(s) for error details)
-    shell:
-        (entropic-ot train) 2>&1 | tee results/smoke/logs/train/a/b.log
-        (command exited with non-zero exit code)
-
-[Sat Nov 21 22:39:39 2026]
-Error in rule figure:
-    jobid: 52
-    log: results/smoke/logs/figure/c.log (check log file(s) for error details)
-"""
 HOLDER = (
     "import sys, time; sys.path.insert(0, {scripts!r}); import workspace; workspace.enter(); "
     "print('here', flush=True); time.sleep(60)"
@@ -42,27 +26,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def leave_locks() -> None:
     workspace.LOCKS.mkdir(parents=True)
     (workspace.LOCKS / "0.output.lock").write_text("a\n")
-
-
-def test_failed_jobs_are_read_from_the_log() -> None:
-    assert workspace.failed_jobs(LOG) == [
-        ("train", "results/smoke/logs/train/a/b.log"),
-        ("figure", "results/smoke/logs/figure/c.log"),
-    ]
-    assert workspace.failed_jobs("all went well") == []
-
-
-def test_failures_are_reported_with_their_reason(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job_log = tmp_path / "results/smoke/logs/train/a/b.log"
-    job_log.parent.mkdir(parents=True)
-    job_log.write_text("progress\r100%\nerror: no space\n")
-    (tmp_path / "snakemake.log").write_text(LOG)
-    workspace.report_failures([str(tmp_path / "snakemake.log")])
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "FAILED: 2 jobs"
-    assert "    | error: no space" in lines
 
 
 def test_locks_of_the_dead_are_removed(capsys: pytest.CaptureFixture[str]) -> None:

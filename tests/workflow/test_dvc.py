@@ -19,6 +19,7 @@ CHANGED_STAGES = {
     "comparison",
     "figure-gaussian",
     "figure-my_data",
+    "pages",
 }
 RUN = "gaussian-d2/enot-eps1-seed0"
 
@@ -103,7 +104,8 @@ def test_tampered_output(committed: Project, clone: Project, with_records: bool)
 def test_partial_pull(clone: Project) -> None:
     """Tables and figures without the runs behind them are up to date all the same."""
     original = (clone / "params.yaml").read_text()
-    clone.run("dvc", "pull", "table", "comparison", "figure-gaussian", "figure-my_data")
+    stages = ("table", "comparison", "figure-gaussian", "figure-my_data", "pages")
+    clone.run("dvc", "pull", *stages)
     assert not (clone / f"results/smoke/runs/{RUN}").exists()
     assert clone.planned() == set()
     clone.change_params(num_steps_for_epsilon_1(4))

@@ -25,7 +25,9 @@ IMAGES = {
 }
 DATA = "coloured_mnist-2to3-8px-seed0"
 PICKLE = "data/raw/stylegan2/small.pkl"
-GATHERING = {"making the tables", "comparing with the papers", "drawing latent"}
+GATHERING = {"making the tables", "comparing with the papers", "drawing latent"} | {
+    "writing the pages of results"
+}
 
 
 def generator_params(kind: str) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_the_comparison_is_of_the_results_with_the_papers(cold_run: tuple[Projec
 def test_a_changed_paper_value_makes_the_comparison_alone(finished: Project) -> None:
     path = finished / "workflow/paper_values.yaml"
     path.write_text(path.read_text().replace("value: 0.012", "value: 0.013"))
-    assert finished.planned() == {"comparing with the papers"}
+    assert finished.planned() == {"comparing with the papers", "writing the pages of results"}
 
 
 def test_second_run_has_nothing_to_do(finished: Project) -> None:
@@ -125,7 +125,7 @@ def test_comment_in_params_changes_nothing(finished: Project) -> None:
 def test_notebook_changed_reruns_only_it(finished: Project) -> None:
     path = finished / "workflow/notebooks/gaussian.py"
     path.write_text(path.read_text() + "# %%\nprint(1)\n")
-    assert finished.planned() == {"drawing gaussian"}
+    assert finished.planned() == {"drawing gaussian", "writing the pages of results"}
 
 
 def test_own_arrays_have_a_figure_without_a_line_in_params(finished: Project) -> None:
@@ -135,7 +135,7 @@ def test_own_arrays_have_a_figure_without_a_line_in_params(finished: Project) ->
     finished.change_params(forget)
     notebooks = finished / "workflow/notebooks"
     (notebooks / "my_data.py").rename(notebooks / "own_data.py")
-    assert finished.planned() == {"drawing my_data"}
+    assert finished.planned() == {"drawing my_data", "writing the pages of results"}
 
 
 def test_source_changed_reruns_what_imports_it(finished: Project) -> None:
@@ -172,10 +172,13 @@ def test_failure_is_told_at_the_end(finished: Project) -> None:
     edit(finished / "workflow/notebooks/my_data.py")
     output = finished.run("snakemake", "--cores", "8", ok=False)
     end = output[output.index("FAILED: 1 job") :]
-    assert "figure: results/smoke/logs/figure/gaussian.log" in end
+    assert end.splitlines()[1] == "  figure: drawing gaussian"
+    assert "    log: results/smoke/logs/figure/gaussian.log" in end
     assert "no figure today" in end
-    assert "The same command again" in end
-    assert finished.planned() == {"drawing gaussian"}
+    assert "Run the same command again" in end
+    # Then one line per result.
+    assert end.index("not made yet") < end.index("results/smoke/figures/my_data.png")
+    assert finished.planned() == {"drawing gaussian", "writing the pages of results"}
 
 
 def test_unknown_key_is_one_clear_message(finished: Project) -> None:

@@ -41,9 +41,15 @@ metrics = ""
 out = ""
 samples = []
 # %%
-for ending in (".png", ".pdf"):
-    with open(out + ending, "w") as file:
-        print(scale, len(open(metrics).readlines()), samples, file=file)
+import base64
+png = (  # black, of one pixel; what follows its end is no part of the picture
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+k"
+    "cQAAAABJRU5ErkJggg=="
+)
+text = f"{scale} {len(open(metrics).readlines())} {samples}\\n".encode()
+for ending, head in {".png": base64.b64decode(png), ".pdf": b""}.items():
+    with open(out + ending, "wb") as file:
+        file.write(head + text)
 object()  # its address must not stay in the executed notebook
 """
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
@@ -130,6 +136,7 @@ def jobs_in(output: str) -> set[str]:
 AFTER_METRICS = {
     "making the tables",
     "comparing with the papers",
+    "writing the pages of results",
     "drawing gaussian",
     "drawing my_data",
 }

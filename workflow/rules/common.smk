@@ -19,6 +19,7 @@ IS_AT_HOME = ROOT == Path.cwd().resolve()
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
 import clock
+import ending
 import workspace
 import write_sources
 from entropic_ot import launch
@@ -246,5 +247,5 @@ onsuccess:
 onerror:
     if not workspace.is_dvc_stage():
         workspace.remember_outputs()
-        shell(f"entropic-ot summary --scale {SCALE} >&2 || true")
-        workspace.report_failures(log)
+        ending.report_failures(log)
+        shell(f"entropic-ot summary --scale {SCALE} --failed >&2 || true")

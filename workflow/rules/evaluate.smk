@@ -125,12 +125,13 @@ rule table:
         sources=sources("table"),
         metrics=[LAYOUT.metrics(run.case, run.name) for run in PARAMS.runs],
     output:
-        csv=LAYOUT.tables / "metrics.csv",
-        markdown=report(
-            LAYOUT.tables / "metrics.md",
-            caption="../report/table.rst",
+        csv=report(
+            LAYOUT.tables / "metrics.csv",
+            caption="../report/runs.rst",
             category="Tables",
+            labels={"table": "Every metric of every run", "file": "CSV"},
         ),
+        markdown=LAYOUT.tables / "metrics.md",
         json=LAYOUT.tables / "metrics.json",
     log:
         log_path("table"),

@@ -1,4 +1,5 @@
 # Notebooks turn samples and tables into figures; they compute nothing that a table would show.
+PAGE_TEMPLATES = ["style.css", *(f"{name}.html" for name in LAYOUT.pages)]
 
 
 rule figure:
@@ -15,8 +16,7 @@ rule figure:
             LAYOUT.figures / "{figure}.png",
             caption="../report/figure.rst",
             category="Figures",
-            subcategory="{figure}",
-            labels={"figure": "{figure}", "file": "picture"},
+            labels={"figure": "{figure}", "file": "figure"},
         ),
         pdf=LAYOUT.figures / "{figure}.pdf",
         notebook=LAYOUT.notebooks / "{figure}.ipynb",
@@ -24,7 +24,6 @@ rule figure:
             LAYOUT.notebooks / "{figure}.html",
             caption="../report/notebook.rst",
             category="Figures",
-            subcategory="{figure}",
             labels={"figure": "{figure}", "file": "notebook"},
         ),
     log:
@@ -63,26 +62,32 @@ rule comparison:
         metrics=rules.table.output.csv,
         paper_values=ours("workflow/paper_values.yaml"),
     output:
-        markdown=report(
-            LAYOUT.tables / "comparison.md",
+        markdown=LAYOUT.tables / "comparison.md",
+        csv=report(
+            LAYOUT.tables / "comparison.csv",
             caption="../report/comparison.rst",
             category="Tables",
+            labels={"table": "Papers, baselines and ours", "file": "CSV"},
         ),
-        csv=LAYOUT.tables / "comparison.csv",
-        latex=LAYOUT.tables / "comparison.tex",
+        latex=report(
+            LAYOUT.tables / "comparison.tex",
+            caption="../report/comparison.rst",
+            category="Tables",
+            labels={"table": "Papers, baselines and ours", "file": "LaTeX"},
+        ),
         png=report(
             LAYOUT.figures / "comparison.png",
             caption="../report/comparison.rst",
             category="Figures",
-            subcategory="comparison",
-            labels={"figure": "comparison", "file": "picture"},
+            labels={"figure": "comparison", "file": "figure"},
         ),
         pdf=LAYOUT.figures / "comparison.pdf",
         notebook=LAYOUT.notebooks / "tables.ipynb",
         html=report(
             LAYOUT.notebooks / "tables.html",
             caption="../report/comparison.rst",
-            category="Tables",
+            category="Figures",
+            labels={"figure": "comparison", "file": "notebook"},
         ),
     log:
         log_path("comparison"),
@@ -114,3 +119,56 @@ rule figures:
         expand(rules.figure.output, figure=PARAMS.figures),
     message:
         f"all figures are made: see {LAYOUT.figures}"
+
+
+# Pages that need nothing beside them. No time stands in them, so that reruns are the same bytes.
+rule pages:
+    input:
+        sources=sources("pages"),
+        frame=ours("workflow/pages/base.html"),
+        templates=[ours(f"workflow/pages/{name}") for name in PAGE_TEMPLATES],
+        config=LAYOUT.page_config,
+        settings=PARAMS.page.settings,
+        metrics=rules.table.output.csv,
+        paper_values=ours("workflow/paper_values.yaml"),
+        overview=rules.comparison.output.png,
+        pictures=[figure.picture for figure in PARAMS.page.figures],
+    output:
+        results=report(
+            LAYOUT.pages["results"],
+            caption="../report/results.rst",
+            category="Results",
+            labels={"page": "Papers, baselines and ours, with the figures"},
+        ),
+        runs=report(
+            LAYOUT.pages["runs"],
+            caption="../report/runs.rst",
+            category="Tables",
+            labels={"table": "Every metric of every run", "file": "page"},
+        ),
+        settings=report(
+            LAYOUT.pages["settings"],
+            caption="../report/settings.rst",
+            category="Configuration",
+            labels={"page": "All settings of all runs"},
+        ),
+    log:
+        log_path("pages"),
+    benchmark:
+        benchmark_path("pages")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        processors=1,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        templates=subpath(input.frame, parent=True),
+        out=subpath(output.results, parent=True),
+    message:
+        "writing the pages of results"
+    shell:
+        "(entropic-ot pages --config {input.config} --metrics {input.metrics}"
+        " --paper-values {input.paper_values:q} --overview {input.overview}"
+        " --templates {params.templates:q} --out {params.out}) 2>&1 | tee {log}"

@@ -143,7 +143,12 @@ rule encoding:
         ),
         pdf=LAYOUT.encoding_figure("{generator}", "{dataset}", ".pdf"),
         notebook=LAYOUT.encoding_notebook("{generator}", "{dataset}", ".ipynb"),
-        html=LAYOUT.encoding_notebook("{generator}", "{dataset}", ".html"),
+        html=report(
+            LAYOUT.encoding_notebook("{generator}", "{dataset}", ".html"),
+            caption="../report/generator.rst",
+            category="Generators",
+            labels={"generator": "{generator}", "file": "notebook: {dataset}"},
+        ),
     log:
         log_path("encoding", "{generator}/{dataset}"),
     benchmark:

@@ -5,7 +5,6 @@
   removed, and the resolved parameters are never rewritten below running jobs.
 * Whether DVC, or anything else, changed outputs since Snakemake last looked: then sync.py rebuilds
   Snakemake's records from dvc.lock.
-* What failed, in a few lines at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -164,41 +162,3 @@ def _time_and_size(path: str) -> list[int] | None:
     except FileNotFoundError:
         return None
     return [stat.st_mtime_ns, stat.st_size]
-
-
-# --------------------------------------------------------------------------------------------------
-# What failed
-
-
-def failed_jobs(log: str) -> list[tuple[str, str]]:
-    """(rule, log file of the job) for every job that failed, from the text of Snakemake's log."""
-    failed: dict[tuple[str, str], None] = {}
-    for part in re.split(r"^\s*Error in rule ", log, flags=re.MULTILINE)[1:]:
-        rule = part.partition(":")[0]
-        match = re.search(r"^\s+log: (.*?)(?: \(check log file.*)?$", part, flags=re.MULTILINE)
-        job_log = match.group(1) if match else ""
-        failed[rule, job_log] = None
-    return list(failed)
-
-
-def report_failures(snakemake_logs: list[str]) -> None:
-    """Say on stderr what failed and why, where to read more, and how to go on."""
-    logs = [Path(log) for log in snakemake_logs if Path(log).is_file()]
-    failed = failed_jobs("\n".join(log.read_text(errors="replace") for log in logs))
-    lines = [f"FAILED: {len(failed)} job{'s' if len(failed) != 1 else ''}"]
-    for rule, job_log in failed:
-        lines.append(f"  {rule}: {job_log or 'see above'}")
-        lines += [f"    | {line}" for line in _last_lines(job_log)]
-    lines += [
-        "The same command again goes on from here: what is finished stays, and a training",
-        "continues from its last checkpoint.",
-    ]
-    print("\n".join(lines), file=sys.stderr)
-
-
-def _last_lines(path: str, count: int = 3) -> list[str]:
-    try:
-        text = Path(path).read_text(errors="replace")
-    except (OSError, ValueError):
-        return []
-    return [line for line in text.replace("\r", "\n").splitlines() if line.strip()][-count:]

@@ -18,7 +18,7 @@ FOLDER = Path("results/sources")
 COMMANDS = (
     *("configure", "prepare", "classifier", "train"),
     *("train_generator", "convert", "encode"),
-    *("sample", "reference", "evaluate", "table"),
+    *("sample", "reference", "evaluate", "table", "pages"),
 )
 MODULES = {name: f"entropic_ot.commands.{name}" for name in COMMANDS} | {
     "plotting": "entropic_ot.figure_data",

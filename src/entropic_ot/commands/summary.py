@@ -8,11 +8,13 @@ from entropic_ot.experiments.params import Params, load_params
 from entropic_ot.experiments.tables import read_rows
 
 
-def summary(params_path: Path, scale: str | None, *, succeeded: bool = False) -> None:
-    """Print what is missing, runs with their metrics, then tables and figures.
+def summary(
+    params_path: Path, scale: str | None, *, succeeded: bool = False, failed: bool = False
+) -> None:
+    """Print what is missing, runs with their metrics, then tables, figures and pages.
 
     After a run of the workflow that `succeeded`, all that it was asked for is there: what is
-    missing was not asked for, and is counted in one line.
+    missing was not asked for, and is counted in one line; so it is after one that `failed`.
     """
     params = load_params(params_path, scale=scale)
     missing, lines = [], []
@@ -32,6 +34,11 @@ def summary(params_path: Path, scale: str | None, *, succeeded: bool = False) ->
             f"  {len(missing)} results of `all` were not asked for in this run; "
             "`entropic-ot summary` lists them"
         ]
+    elif failed and missing:
+        missing = [
+            f"  {len(missing)} of {len(missing) + len(lines)} results of `all` are not made yet; "
+            f"`entropic-ot summary` lists them{'. Made so far:' if lines else ''}"
+        ]
     for text in [*missing, *lines, *(f"  {line}" for line in params.left_out)]:
         print(text)
 
@@ -47,4 +54,4 @@ def _tables_and_figures(params: Params) -> list[Path]:
     files = [layout.tables / name for name in ("metrics.csv", "metrics.md", "comparison.md")]
     for name in (*params.figures, "comparison"):
         files += [layout.figures / f"{name}.png", layout.figures / f"{name}.pdf"]
-    return files
+    return [*files, *layout.pages.values()]

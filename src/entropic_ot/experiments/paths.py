@@ -195,6 +195,15 @@ class Layout:
         return self.notebooks / "encodings" / generator / f"{dataset}{ending}"
 
     @property
+    def page_config(self) -> Path:
+        return self.root / "config" / "page.json"
+
+    @property
+    def pages(self) -> dict[str, Path]:
+        """results: papers and ours with the figures; runs: every metric; settings."""
+        return {name: self.root / f"{name}.html" for name in ("results", "runs", "settings")}
+
+    @property
     def notebooks(self) -> Path:
         return self.root / "notebooks"
 

@@ -5,7 +5,11 @@ the rest writes what it finds.
 """
 
 from entropic_ot.experiments.comparison.build import Comparison, Entry, Line, compare
-from entropic_ot.experiments.comparison.paper_values import PaperValue, load_paper_values
+from entropic_ot.experiments.comparison.paper_values import (
+    PaperValue,
+    load_paper_values,
+    load_papers,
+)
 from entropic_ot.experiments.comparison.text import (
     as_csv,
     as_latex,
@@ -23,5 +27,6 @@ __all__ = [
     "as_markdown",
     "compare",
     "load_paper_values",
+    "load_papers",
     "write_comparison",
 ]

@@ -128,3 +128,8 @@ def load_paper_values(
             )
         first[value.key] = number
     return list(file.values)
+
+
+def load_papers(path: str | Path) -> dict[str, str]:
+    """Short name -> the paper as it is cited, from the same file; ConfigError as above."""
+    return from_mapping(PaperValuesFile, read_yaml(Path(path)), f"{path}: ").papers

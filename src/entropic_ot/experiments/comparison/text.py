@@ -206,27 +206,32 @@ def _cells(table: Comparison) -> list[list[_Cell]]:
 
 def _paper_cell(line: Line) -> _Cell:
     values = [entry.paper for entry in line.entries.values() if entry.paper is not None]
-    return _Cell(tuple(map(_published, values)) or (NOTHING,))
+    return _Cell(tuple(map(published_text, values)) or (NOTHING,))
 
 
-def _published(value: PaperValue) -> str:
-    """ "ENOT 2.44 ± 0.13 (m), 2580 s on GPU"."""
+def published_text(value: PaperValue, *, cost: bool = True) -> str:
+    """ "ENOT 2.44 ± 0.13 (m), 2580 s on GPU"; without `cost` as far as the comma."""
     text = f"{value.value:g}"
     if value.interval is not None:
         text += f" ± {value.interval:g}"
     text = " ".join(filter(None, [method_label(value.method), text, value.mark]))
-    if value.train_seconds is not None:
+    if cost and value.train_seconds is not None:
         text += f", {value.train_seconds:g} s" + (f" on {value.device}" if value.device else "")
     return text
 
 
 def _measured_cell(entry: Entry | None) -> _Cell:
+    return _Cell((measured_text(entry),), entry is not None and entry.is_best)
+
+
+def measured_text(entry: Entry | None) -> str:
+    """ "0.074 ± 0.012 †"; no interval where no seed enters."""
     if entry is None or entry.measured is None:
-        return _Cell((NOTHING,))
+        return NOTHING
     text = str(entry.measured)
     if entry.method == INDEPENDENT:
         text = f"{entry.measured.mean:.3g}"
-    return _Cell((text + (f" {WORSE}" if entry.is_worse_than_paper else ""),), entry.is_best)
+    return text + (f" {WORSE}" if entry.is_worse_than_paper else "")
 
 
 def _seeds_cell(line: Line) -> _Cell:
@@ -238,11 +243,12 @@ def _seeds_cell(line: Line) -> _Cell:
 
 def _seconds_cell(line: Line) -> _Cell:
     seconds = {m: e.train_seconds for m, e in line.entries.items() if e.train_seconds is not None}
-    parts = tuple(f"{method_label(m)} {_seconds(s)}" for m, s in seconds.items())
+    parts = tuple(f"{method_label(m)} {seconds_text(s)}" for m, s in seconds.items())
     return _Cell(parts or (NOTHING,))
 
 
-def _seconds(seconds: float) -> str:
+def seconds_text(seconds: float) -> str:
+    """ "4.2", "187": two digits below ten seconds, whole seconds above."""
     return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from entropic_ot.experiments.generator_config import (
     TrainedGenerator,
     training_job,
 )
+from entropic_ot.experiments.page_config import PageConfig, PageFigure
 from entropic_ot.experiments.params.schema import FigureParams
 from entropic_ot.experiments.paths import WEIGHTS, Layout, dataset_name, generator_of
 from entropic_ot.files import write_text
@@ -158,12 +160,80 @@ class Params:
         params = self.figure_params.get(figure)
         return "own_data" if params is None else params.notebook
 
+    def caption_of(self, figure: str) -> str:
+        """What this figure shows, in one sentence without its full stop."""
+        params = self.figure_params.get(figure)
+        own_data = "The learned plans of your own data for each epsilon"
+        return own_data if params is None else params.caption
+
+    @cached_property
+    def page(self) -> PageConfig:
+        """What the results page shows."""
+        figures = [self._page_figure(name, runs) for name, runs in self.figures.items()]
+        used = {name: self.generators[name] for name in self.used_generators}
+        evaluations = {case: self.evaluations[case] for case in self.cases}
+        shown = dataclasses.replace(self, generators=used, evaluations=evaluations)
+        return PageConfig(
+            scale=self.scale,
+            figures=(*figures, *self._generator_figures()),
+            settings=tuple(str(path) for path in _config_texts(shown)),
+        )
+
+    def _page_figure(self, name: str, runs: list[Run]) -> PageFigure:
+        figures, notebooks = self.layout.figures, self.layout.notebooks
+        return PageFigure(
+            name=name,
+            caption=self.caption_of(name),
+            experiments=tuple(dict.fromkeys(run.config.experiment for run in runs)),
+            picture=str(figures / f"{name}.png"),
+            files=(str(figures / f"{name}.pdf"), str(notebooks / f"{name}.html")),
+        )
+
+    def _generator_figures(self) -> list[PageFigure]:
+        """Samples of each generator that is trained here, and what it makes of its images."""
+        figures = []
+        for name, dataset in self.encoded:
+            users = (r.config for r in self.runs if generator_of(r.config.problem) == name)
+            experiments = tuple(dict.fromkeys(config.experiment for config in users))
+            samples = self.layout.generator(name).with_name("samples.png")
+            figures += [
+                PageFigure(
+                    name=f"{name}-samples",
+                    caption=f"Samples of the generator {name}, which is trained here",
+                    experiments=experiments,
+                    picture=str(samples),
+                    files=(),
+                ),
+                PageFigure(
+                    name=f"{name}-encoded",
+                    caption=f"Images of {dataset} and what {name} makes of their encodings",
+                    experiments=experiments,
+                    picture=str(self.layout.encoding_figure(name, dataset, ".png")),
+                    files=(
+                        str(self.layout.encoding_figure(name, dataset, ".pdf")),
+                        str(self.layout.encoding_notebook(name, dataset, ".html")),
+                    ),
+                ),
+            ]
+        return figures
+
 
 def write_configs(params: Params) -> list[Path]:
     """Write the resolved configuration of every run and case; only files whose text changed.
 
     Files of runs that are no longer in params.yaml are removed. Returns the files that belong.
     """
+    texts = _config_texts(params) | {params.layout.page_config: to_json(params.page)}
+    for path, text in texts.items():
+        if not path.exists() or path.read_text() != text:
+            write_text(path, text)
+    for path in (params.layout.root / "config").rglob("*.json"):
+        if path not in texts:
+            path.unlink()
+    return list(texts)
+
+
+def _config_texts(params: Params) -> dict[Path, str]:
     layout, texts = params.layout, {}
     for run in params.runs:
         texts[layout.run_config(run.case, run.name)] = to_json(run.config)
@@ -183,10 +253,4 @@ def write_configs(params: Params) -> list[Path]:
         texts[layout.encoding_config(name)] = to_json(encoding)
     if params.needs_classifier:
         texts[layout.classifier_config] = to_json(params.classifier)
-    for path, text in texts.items():
-        if not path.exists() or path.read_text() != text:
-            write_text(path, text)
-    for path in (layout.root / "config").rglob("*.json"):
-        if path not in texts:
-            path.unlink()
-    return list(texts)
+    return texts

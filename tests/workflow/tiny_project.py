@@ -30,6 +30,7 @@ COPIED = (
     ".dvcignore",
     ".dvc/config",
     ".dvc/.gitignore",
+    ".dvc/plots",
     "src",
     "workflow",
 )

@@ -57,6 +57,7 @@ def generated() -> str:
         "stages": stages,
         "params": ["params.yaml"],
         "metrics": [str(params.layout.tables / "metrics.json")],
+        "plots": _plots(params.layout.tables),
     }
     text = yaml.safe_dump(content, sort_keys=False, width=1000)
     return f"{dag.HEADER}{LEFT_OUT}{', '.join(sorted(left_out)) or 'none'}\n{text}"
@@ -79,6 +80,16 @@ def _configure_stage(params: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "deps": ["params.yaml", str(write_sources.list_path("configure"))],
         "outs": sorted(out for out in outs if out.startswith(folder)),
     }
+
+
+def _plots(tables: Path) -> list[dict[str, Any]]:
+    """What `dvc plots` shows, by the templates in .dvc/plots."""
+    losses = {"title": "Losses of the trainings", "x": "step", "y": "value", "template": "losses"}
+    metrics = {
+        **{"title": "Metrics against epsilon", "template": "epsilon"},
+        **{"x": "epsilon", "y": {str(tables / "metrics.csv"): "value"}},
+    }
+    return [{str(tables / "losses.csv"): losses}, {"metrics-against-epsilon": metrics}]
 
 
 def _say_where_outputs_are_kept(stages: dict[str, Any]) -> None:

@@ -202,8 +202,7 @@ def _with_store(
         shutil.copy2(REPOSITORY / name, project.folder / name)
     project.run(sys.executable, "workflow/scripts/snake2dvc.py")
     project.run("dvc", "commit", "--force", "--quiet")
-    # The sources of the tiny project's runs were not committed when they ran.
-    output = project.run(*FILL, "--allow-edited")
+    output = project.run(*FILL)
     project.git("add", "--all")
     project.git("commit", "--quiet", "--message", "Published")
     return project, output
@@ -250,18 +249,29 @@ class TestPublished:
 
     def test_a_damaged_file_is_noticed(self, with_store: Project, tmp_path: Path) -> None:
         clone = clone_of(with_store, tmp_path / "clone")
-        blob = damage(clone.folder / "published", f"{RUN}/checkpoint.safetensors", clone)
+        checkpoint = f"{RUN}/checkpoint.safetensors"
+        damage(clone.folder / "published", checkpoint, clone)
+        check = (sys.executable, "workflow/scripts/published.py", "check")
+        assert f"{checkpoint} is damaged" in clone.run(*check, ok=False)
         clone.run("dvc", "pull", ok=False)
-        assert not (clone / f"{RUN}/checkpoint.safetensors").exists()
-        said = clone.run(sys.executable, "workflow/scripts/published.py", "check", ok=False)
-        assert blob.name in said
+        assert not (clone / checkpoint).exists()
+        clone.git("checkout", "--", "published")
+        clone.run("dvc", "pull")
+        assert (clone / checkpoint).exists()
 
     def test_nothing_stale_or_edited_is_published(self, with_store: Project) -> None:
+        record = with_store / f"{RUN}/provenance.json"
+        kept = record.read_text()
+        record.write_text(kept.replace('"dirty": false', '"dirty": true'))
+        assert "make all" in with_store.run(*FILL, ok=False)  # nobody vouches for that record
+        with_store.run("dvc", "commit", "--force", "--quiet")
         assert "dirty" in with_store.run(*FILL, ok=False)
+        record.write_text(kept)
+        with_store.run("dvc", "commit", "--force", "--quiet")
         text = (with_store / "params.yaml").read_text()
         assert "num_steps: 3\n" in text
         (with_store / "params.yaml").write_text(text.replace("num_steps: 3\n", "num_steps: 4\n"))
-        assert "make all" in with_store.run(*FILL, "--allow-edited", ok=False)
+        assert "make all" in with_store.run(*FILL, ok=False)
 
 
 def damage(store: Path, out: str, project: Project) -> Path:
@@ -305,6 +315,9 @@ class TestFolder:
         clone = clone_of(committed, tmp_path / "clone")
         clone.run("dvc", "pull", ok=False)
         assert not (clone / f"{RUN}/checkpoint.safetensors").exists()
+        committed.run("dvc", "push")  # DVC removed the damaged file
+        clone.run("dvc", "pull")
+        assert (clone / f"{RUN}/checkpoint.safetensors").exists()
 
 
 def moto_server() -> str:

@@ -7,11 +7,16 @@ here, samples and metrics from checkpoints. What is left out, and what it needs,
 from __future__ import annotations
 
 import csv
+import functools
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+import dag
+import workspace
 
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 # What takes minutes to hours, and is therefore never run without being asked for.
@@ -31,21 +36,38 @@ class Planned:
 
 
 def planned(targets: Iterable[str] = ("all",)) -> dict[str, Planned]:
-    """Every file behind the targets, by its name: what `snakemake --detailed-summary` says."""
+    """Every file behind the targets, by its name.
+
+    Whether it is pending is what `snakemake --detailed-summary` says. Inputs are taken from the
+    workflow: the summary has those of Snakemake's records, and so none where there is no record.
+    """
     command = (*SNAKEMAKE, "--detailed-summary", "--cores", "1", "--", *targets)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
     if done.returncode != 0:
         sys.exit(done.stderr)
     rows = csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE)
+    inputs = inputs_of_outputs()
     return {
         row["output_file"]: Planned(
             out=row["output_file"],
             rule=row["rule"],
-            inputs=tuple(row["input-file(s)"].split(",")),
+            inputs=inputs[row["output_file"]],
             is_pending=row["plan"] != "no update",
         )
         for row in rows
     }
+
+
+def environment() -> dict[str, str]:
+    """For a Snakemake that runs jobs: importing dag has made this process one that does not."""
+    return {k: v for k, v in os.environ.items() if k != workspace.FOR_RECORDS}
+
+
+@functools.cache
+def inputs_of_outputs() -> dict[str, tuple[str, ...]]:
+    """Every output of `all` and what it is made from (after the resolved parameters are there)."""
+    with dag.workflow_jobs() as (_, jobs):
+        return {str(out): tuple(map(str, job.input)) for job in jobs for out in job.output}
 
 
 def pending_jobs() -> list[Planned]:
@@ -73,7 +95,7 @@ def trainings_behind(target: str, plan: dict[str, Planned], *, through_tables: b
 
 
 def drawable() -> tuple[list[str], dict[str, set[str]]]:
-    """(tables and figures to make that need no training, the others with their trainings).
+    """(what to ask Snakemake for: tables and figures that need no training; the others' trainings).
 
     Drawing a figure whose samples must be made anew remakes the tables too, and so every other
     figure. So figures that wait for a training of their own are left out first, and the rest is
@@ -83,9 +105,16 @@ def drawable() -> tuple[list[str], dict[str, set[str]]]:
     targets = [name for name, file in plan.items() if is_shown(file)]
     targets, blocked = without_training(targets, plan, through_tables=False)
     if blocked and targets:
-        plan = planned(targets)
+        plan = planned(as_asked_for(targets, plan))
     targets, blocked_by_tables = without_training(targets, plan, through_tables=True)
-    return [name for name in targets if plan[name].is_pending], blocked | blocked_by_tables
+    pending = [name for name in targets if plan[name].is_pending]
+    return as_asked_for(pending, plan), blocked | blocked_by_tables
+
+
+def as_asked_for(targets: Iterable[str], plan: dict[str, Planned]) -> list[str]:
+    """The targets, by the name of their rule where it makes nothing else."""
+    alone = ("table", "comparison")
+    return sorted({plan[t].rule if plan[t].rule in alone else t for t in targets})
 
 
 def without_training(
@@ -104,7 +133,7 @@ def is_shown(file: Planned) -> bool:
 def main() -> int:
     targets, blocked = drawable()
     if targets:
-        done = subprocess.run([*SNAKEMAKE, "--cores", "8", "--", *targets])
+        done = subprocess.run([*SNAKEMAKE, "--cores", "8", "--", *targets], env=environment())
         if done.returncode != 0:
             return done.returncode
     elif not blocked:

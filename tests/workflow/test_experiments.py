@@ -21,13 +21,20 @@ def json_of(output: str) -> dict[str, Any]:
     return parsed
 
 
+def commit_of(project: Project, experiment: str) -> str:
+    """DVC keeps experiments in refs of its own."""
+    refs = project.run("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    (found,) = (line.split()[0] for line in refs.splitlines() if line.endswith(f"/{experiment}"))
+    return found
+
+
 def test_an_experiment_is_run_shown_compared_plotted_and_taken_back(committed: Project) -> None:
     output = committed.run("dvc", "exp", "run", "--name", "five-steps", "-S", f"{KEY}=5")
     assert "Running stage 'train-gaussian-d2-enot-eps1-seed0'" in output
     assert "Running stage 'figure-gaussian'" in output
     assert "Running stage 'train-my_data-enot-eps0_1-seed0'" not in output
     assert committed.planned() == set()  # Snakemake agrees with what DVC made
-    files = committed.run("git", "ls-tree", "-r", "--name-only", "five-steps")
+    files = committed.run("git", "ls-tree", "-r", "--name-only", commit_of(committed, "five-steps"))
     assert "results/" not in files
 
     shown = committed.run("dvc", "exp", "show", "--csv")
@@ -65,4 +72,6 @@ def test_an_experiment_in_a_copy_leaves_this_folder_alone(committed: Project) ->
     assert f"Running stage '{stage}'" in output
     assert committed.run("git", "status", "--short") == ""
     assert committed.planned() == set()
-    assert f"{KEY.rpartition('.')[2]}: 5" in committed.run("git", "show", "copied:params.yaml")
+    assert f"{KEY.rpartition('.')[2]}: 5" in committed.run(
+        "git", "show", f"{commit_of(committed, 'copied')}:params.yaml"
+    )

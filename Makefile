@@ -1,7 +1,7 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report curves test lint pytest test-extra setup bench scaling dvc dvc-commit dvc-verify repro unlock clean-env help
+.PHONY: all smoke figures report curves test lint pytest test-extra setup bench scaling dvc dvc-commit dvc-verify publish published repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
@@ -14,8 +14,8 @@ all: setup ## the main job at the scale of params.yaml: data, training, tables, 
 smoke: setup ## the same chain in about two minutes, results in results/smoke (numbers without meaning)
 	@$(ENV) snakemake --cores 8 --config scale=smoke -- all
 
-figures: setup ## only what the figures need
-	@$(ENV) snakemake --cores 8 -- figures
+figures: setup ## tables and figures from the results that are here, without any training
+	@$(ENV) python workflow/scripts/plan.py
 
 report: setup ## one HTML file with every figure, table, runtime and setting: results/report.html
 	@$(ENV) python workflow/scripts/report.py results/report.html
@@ -61,6 +61,12 @@ dvc-commit: setup ## after `make all`: tell DVC about the results (and dvc.yaml 
 dvc-verify: setup ## read all of DVC's cache and name the objects that a disk has damaged
 	@$(ENV) python workflow/scripts/verify_cache.py
 
+publish: setup ## at a release, after `make all`: fill the store inside the repository (published/, at most 40 MiB)
+	@$(ENV) python workflow/scripts/snake2dvc.py && dvc commit --force --quiet && python workflow/scripts/published.py fill $(PUBLISH_ARGS)
+
+published: setup ## bring what the stores have (dvc pull) and list what is here
+	@$(ENV) dvc pull && entropic-ot summary
+
 unlock: setup ## when Snakemake says that the folder is locked and no other Snakemake runs
 	@$(ENV) snakemake --unlock
 
@@ -74,4 +80,5 @@ help: ## this list
 	'  TORCH_INDEX  package index to take torch and torchvision from. The public wheels bring several GB of CUDA' \
 	'               packages; on a machine without a GPU name the CPU index that the PyTorch site gives for pip' \
 	'  BENCH_ARGS   options of benchmarks/run.py, such as --quick or --only CASE' \
+	'  PUBLISH_ARGS options of `make publish`: --allow-edited takes runs of sources that were not committed' \
 	'  PIP_ARGS     options for every pip call, such as --index-url or --proxy'

@@ -113,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
         "--reference", type=Path, metavar="PATH", help="the plans that `reference` wrote, if needed"
     )
     p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
+    p.add_argument(
+        "--logs", type=Path, nargs="*", default=[], metavar="PATH",
+        help="log.jsonl of each of these runs, in the same order: makes losses.csv too",
+    )  # fmt: skip
     path(p, "--out", "folder to write to")
     p.add_argument("metrics", type=Path, nargs="*", help="metrics files")
     p = command("pages", "write results.html, runs.html and settings.html: whole by themselves")
@@ -202,7 +206,7 @@ def _run(args: argparse.Namespace) -> None:
     elif args.command == "table":
         from entropic_ot.commands.table import table
 
-        table(args.metrics, args.out)
+        table(args.metrics, args.out, logs=args.logs)
     elif args.command == "pages":
         from entropic_ot.commands.pages import pages
 

@@ -49,7 +49,7 @@ def test_cold_run_makes_everything(cold_run: tuple[Project, str]) -> None:
             assert (results / f"logs/{rule}/{case}/{run}.log").exists()
             assert (results / f"benchmarks/{rule}/{case}/{run}.tsv").exists()
     assert {p.name for p in (results / "tables").iterdir()} == {
-        *("metrics.csv", "metrics.json", "metrics.md"),
+        *("metrics.csv", "metrics.json", "metrics.md", "losses.csv"),
         *("comparison.csv", "comparison.md", "comparison.tex"),
     }
     for figure in ("gaussian", "my_data"):

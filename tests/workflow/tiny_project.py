@@ -30,6 +30,7 @@ COPIED = (
     ".dvcignore",
     ".dvc/config",
     ".dvc/.gitignore",
+    ".dvc/plots",
     "src",
     "workflow",
 )
@@ -196,6 +197,7 @@ def make_project(
     *,
     figures: tuple[str, ...] = ("gaussian", "my_data"),
     real_notebooks: tuple[str, ...] = ("tables",),
+    published: tuple[str, ...] | None = None,
 ) -> Project:
     """The files of a fresh clone, and the user's own two arrays.
 
@@ -204,6 +206,8 @@ def make_project(
         params: its params.yaml; None: `tiny_params()`.
         figures: notebooks that only write files.
         real_notebooks: those of the repository.
+        published: patterns of what is kept in the store inside the repository, which then is the
+            only remote. None: nothing, and there is a default remote, beside the folder.
     """
     for name in COPIED:
         source, target = REPOSITORY / name, folder / name
@@ -222,9 +226,20 @@ def make_project(
     for name in real_notebooks:
         shutil.copy2(REPOSITORY / f"workflow/notebooks/{name}.py", notebooks)
     write_arrays(folder)
+    store = {"outputs": list(published or ()), "limit_mib": 40}
+    (folder / "workflow/published.yaml").write_text(yaml.safe_dump(store))
+    if published is None:
+        add_default_remote(folder, folder.with_name(f"{folder.name}-store"))
     project = Project(folder)
     project.git("init", "--quiet", "--initial-branch", "main")
     return project
+
+
+def add_default_remote(folder: Path, remote: Path) -> None:
+    """What `dvc remote add --default store` writes, without starting DVC."""
+    config = folder / ".dvc/config"
+    text = config.read_text().replace("[core]", "[core]\n    remote = store")
+    config.write_text(f"{text}['remote \"store\"']\n    url = {remote}\n")
 
 
 def write_arrays(folder: Path) -> None:

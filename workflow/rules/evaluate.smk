@@ -124,6 +124,7 @@ rule table:
     input:
         sources=sources("table"),
         metrics=[LAYOUT.metrics(run.case, run.name) for run in PARAMS.runs],
+        logs=[LAYOUT.run(run.case, run.name) / "log.jsonl" for run in PARAMS.runs],
     output:
         csv=report(
             LAYOUT.tables / "metrics.csv",
@@ -133,6 +134,7 @@ rule table:
         ),
         markdown=LAYOUT.tables / "metrics.md",
         json=LAYOUT.tables / "metrics.json",
+        losses=LAYOUT.tables / "losses.csv",
     log:
         log_path("table"),
     benchmark:
@@ -149,4 +151,5 @@ rule table:
     message:
         "making the tables"
     shell:
-        "(entropic-ot table --out {params.out} {input.metrics})" " 2>&1 | tee {log}"
+        "(entropic-ot table --out {params.out} {input.metrics} --logs {input.logs})"
+        " 2>&1 | tee {log}"

@@ -116,7 +116,10 @@ rule comparison:
 
 rule figures:
     input:
-        expand(rules.figure.output, figure=PARAMS.figures),
+        # Without the notebooks: they are by-products, and too large for the store of docs/versions.md.
+        expand(
+            [rules.figure.output.png, rules.figure.output.pdf], figure=PARAMS.figures
+        ),
     message:
         f"all figures are made: see {LAYOUT.figures}"
 

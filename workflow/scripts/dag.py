@@ -86,5 +86,15 @@ def stage_of(job: Any, persistence: Any) -> dict[str, Any]:
     }
 
 
+def is_same_job(stage: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two stages do the same, wherever DVC keeps what they make."""
+    return (
+        stage["cmd"] == other["cmd"]
+        and stage.get("deps") == other.get("deps")
+        and stage_outs(stage) == stage_outs(other)
+    )
+
+
 def stage_outs(stage: dict[str, Any]) -> list[str]:
+    """The paths of a stage's outputs, without what DVC is told of them."""
     return [out if isinstance(out, str) else next(iter(out)) for out in stage.get("outs", [])]

@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path("src").resolve()))
 
 import dag
+import published
 import workspace
 import write_sources
 import yaml
@@ -48,14 +49,17 @@ def generated() -> str:
             if name in stages:
                 raise ValueError(f"two jobs would be the stage {name}")
             stages[name] = dag.stage_of(job, workflow.persistence)
+    stages = {
+        "sources": _sources_stage(),
+        "configure": _configure_stage(params, stages),
+        **stages,
+    }
+    _say_where_outputs_are_kept(stages)
     content = {
-        "stages": {
-            "sources": _sources_stage(),
-            "configure": _configure_stage(params, stages),
-            **stages,
-        },
+        "stages": stages,
         "params": ["params.yaml"],
         "metrics": [str(params.layout.tables / "metrics.json")],
+        "plots": _plots(params.layout.tables),
     }
     text = yaml.safe_dump(content, sort_keys=False, width=1000)
     return f"{dag.HEADER}{LEFT_OUT}{', '.join(sorted(set(left_out))) or 'none'}\n{text}"
@@ -78,6 +82,28 @@ def _configure_stage(params: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "deps": ["params.yaml", str(write_sources.list_path("configure"))],
         "outs": sorted(out for out in outs if out.startswith(folder)),
     }
+
+
+def _plots(tables: Path) -> list[dict[str, Any]]:
+    """What `dvc plots` shows, by the templates in .dvc/plots."""
+    losses = {"title": "Losses of the trainings", "x": "step", "y": "value", "template": "losses"}
+    metrics = {
+        **{"title": "Metrics against epsilon", "template": "epsilon"},
+        **{"x": "epsilon", "y": {str(tables / "metrics.csv"): "value"}},
+    }
+    return [{str(tables / "losses.csv"): losses}, {"metrics-against-epsilon": metrics}]
+
+
+def _say_where_outputs_are_kept(stages: dict[str, Any]) -> None:
+    """Give every output its remote (published.flags); changes the stages in place."""
+    store, remote = published.load_store(), published.default_remote()
+    for stage in stages.values():
+        outs = []
+        for out in stage.get("outs", []):
+            path, settings = (out, {}) if isinstance(out, str) else next(iter(out.items()))
+            settings = settings | published.flags(path, store, remote)
+            outs.append({path: settings} if settings else path)
+        stage["outs"] = outs
 
 
 def recorded_left_out(text: str) -> list[str]:

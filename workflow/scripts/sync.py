@@ -111,7 +111,8 @@ def sync() -> tuple[int, int]:
             name = dag.stage_name(job)
             outs = [Path(out) for out in job.output if Path(out).exists()]
             state = states.get(name, "uncommitted")
-            if state == "clean" and dag.stage_of(job, workflow.persistence) != stages[name]:
+            stage = dag.stage_of(job, workflow.persistence)
+            if state == "clean" and not dag.is_same_job(stage, stages[name]):
                 state = "stale"  # dvc.yaml is out of date: what DVC found clean is another job
             if state == "clean":
                 # Also where outputs were not pulled: by these records Snakemake will know whether

@@ -1,0 +1,158 @@
+"""What Snakemake would do, and the figures that it can draw without training (`make figures`).
+
+Everything of `all` is made that needs no training: tables and figures from the results that are
+here, samples and metrics from checkpoints. What is left out, and what it needs, is said at the end.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import dag
+import workspace
+
+SNAKEMAKE = (sys.executable, "-m", "snakemake")
+# What takes minutes to hours, and is therefore never run without being asked for.
+TRAINING = frozenset({"train", "generator", "classifier", "encode"})
+SHOWN = frozenset({"table", "comparison", "figure", "encoding"})
+"""Rules whose outputs are tables and figures."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An output file, how it is made, and whether it would be made now."""
+
+    out: str
+    rule: str
+    inputs: tuple[str, ...]
+    is_pending: bool
+
+
+def planned(targets: Iterable[str] = ("all",)) -> dict[str, Planned]:
+    """Every file behind the targets, by its name.
+
+    Whether it is pending is what `snakemake --detailed-summary` says. Inputs are taken from the
+    workflow: the summary has those of Snakemake's records, and so none where there is no record.
+    """
+    command = (*SNAKEMAKE, "--detailed-summary", "--cores", "1", "--", *targets)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    rows = csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE)
+    inputs = inputs_of_outputs()
+    return {
+        row["output_file"]: Planned(
+            out=row["output_file"],
+            rule=row["rule"],
+            inputs=inputs[row["output_file"]],
+            is_pending=row["plan"] != "no update",
+        )
+        for row in rows
+    }
+
+
+def environment() -> dict[str, str]:
+    """For a Snakemake that runs jobs: importing dag has made this process one that does not."""
+    return {k: v for k, v in os.environ.items() if k != workspace.FOR_RECORDS}
+
+
+@functools.cache
+def inputs_of_outputs() -> dict[str, tuple[str, ...]]:
+    """Every output of `all` and what it is made from (after the resolved parameters are there)."""
+    with dag.workflow_jobs() as (_, jobs):
+        return {str(out): tuple(map(str, job.input)) for job in jobs for out in job.output}
+
+
+def pending_jobs() -> list[Planned]:
+    """One output for each job of `all` that is not up to date."""
+    jobs = {(p.rule, p.inputs): p for p in planned().values() if p.is_pending}
+    return list(jobs.values())
+
+
+def trainings_behind(target: str, plan: dict[str, Planned], *, through_tables: bool) -> set[str]:
+    """Outputs of trainings that would run for this file."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [target]
+    while waiting:
+        name = waiting.pop()
+        file = plan.get(name)
+        if file is None or name in seen or not file.is_pending:
+            continue
+        seen.add(name)
+        if file.rule in TRAINING:
+            found.add(name)
+        elif through_tables or file.rule != "table":
+            waiting += file.inputs
+    return found
+
+
+def drawable() -> tuple[list[str], dict[str, set[str]]]:
+    """(what to ask Snakemake for: tables and figures that need no training; the others' trainings).
+
+    Drawing a figure whose samples must be made anew remakes the tables too, and so every other
+    figure. So figures that wait for a training of their own are left out first, and the rest is
+    planned again without them.
+    """
+    plan = planned()
+    targets = [name for name, file in plan.items() if is_shown(file)]
+    targets, blocked = without_training(targets, plan, through_tables=False)
+    if blocked and targets:
+        plan = planned(as_asked_for(targets, plan))
+    targets, blocked_by_tables = without_training(targets, plan, through_tables=True)
+    pending = [name for name in targets if plan[name].is_pending]
+    return as_asked_for(pending, plan), blocked | blocked_by_tables
+
+
+def as_asked_for(targets: Iterable[str], plan: dict[str, Planned]) -> list[str]:
+    """The targets, by the name of their rule where it makes nothing else."""
+    alone = ("table", "comparison")
+    return sorted({plan[t].rule if plan[t].rule in alone else t for t in targets})
+
+
+def without_training(
+    targets: Iterable[str], plan: dict[str, Planned], *, through_tables: bool
+) -> tuple[list[str], dict[str, set[str]]]:
+    """(files that no training would run for, the others with their trainings)."""
+    needed = {name: trainings_behind(name, plan, through_tables=through_tables) for name in targets}
+    return [n for n in needed if not needed[n]], {n: t for n, t in needed.items() if t}
+
+
+def is_shown(file: Planned) -> bool:
+    """Whether it is a table or a figure; executed notebooks are by-products."""
+    return file.rule in SHOWN and not file.out.endswith((".ipynb", ".html"))
+
+
+def main() -> int:
+    targets, blocked = drawable()
+    if targets:
+        done = subprocess.run([*SNAKEMAKE, "--cores", "8", "--", *targets], env=environment())
+        if done.returncode != 0:
+            return done.returncode
+    elif not blocked:
+        print("Nothing to be done: all tables and figures are up to date.")
+    if not blocked:
+        return 0
+    trainings = sorted(set().union(*blocked.values()))
+    lines = [
+        f"{len(blocked)} files were not made, for `make figures` trains nothing. "
+        "What they need and is not here, or out of date:",
+        *(f"  {name}" for name in trainings[:5]),
+        *([f"  and {len(trainings) - 5} more"] if len(trainings) > 5 else []),
+        "`make all` makes it; `dvc pull` brings it where a remote has it (docs/versions.md).",
+        "Not made:",
+        *(f"  {name}" for name in sorted(blocked)),
+    ]
+    print("\n".join(lines), file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

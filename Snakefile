@@ -30,5 +30,6 @@ rule all:
         rules.comparison.output,
         rules.figures.input,
         rules.encodings.input,
+        lost_outputs,
     message:
         f"everything is made: see {LAYOUT.root}"

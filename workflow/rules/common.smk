@@ -18,6 +18,7 @@ IS_AT_HOME = ROOT == Path.cwd().resolve()
 
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
+import records
 import workspace
 import write_sources
 from entropic_ot.data.weights import PUBLISHED
@@ -55,6 +56,11 @@ if workflow.is_main_process and not workspace.is_parsed_for_records():
         write_sources.write_lists("src" if IS_AT_HOME else ROOT / "src")
         if IS_AT_HOME:
             workspace.sync_with_dvc()
+        for changed in records.mark_changed():
+            print(
+                f"{changed}: changed since it was made; making it again.",
+                file=sys.stderr,
+            )
 
 # A training asks for gpu=1, so that one GPU has one training at a time, also without --resources
 # gpu=1. Where there is no GPU each processor stands in for one: trainings then run side by side,
@@ -185,6 +191,25 @@ def training_processors(wildcards, threads):
 
 def gpu_if_present(wildcards):
     return int(workspace.has_gpu())
+
+
+def lost_outputs(wildcards):
+    """What killed jobs had deleted, and no stale job asks for any more (records.py)."""
+    lost = records.lost()
+    if not lost:
+        return []
+    files = set(expand(rules.prepare.output, dataset=PARAMS.datasets))
+    for run in PARAMS.runs:
+        for rule in (rules.train, rules.sample, rules.evaluate):
+            files.update(expand(rule.output, case=run.case, run=run.name))
+        if run.reference is not None:
+            files.add(str(LAYOUT.reference(run.reference.case, run.reference.name)))
+        if run.needs_classifier:
+            files.update(rules.classifier.output)
+    for generator, dataset in PARAMS.encoded:
+        files.update(expand(rules.generator.output, generator=generator))
+        files.update(expand(rules.encode.output, generator=generator, dataset=dataset))
+    return [path for path in lost if path in files]
 
 
 onsuccess:

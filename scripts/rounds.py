@@ -53,6 +53,14 @@ CASES = {
 }
 """Experiment -> its method, epsilon and variants."""
 LONGEST_COMMAND_S = 1200
+ABOUT = """\
+`scripts/rounds.py` takes a small project of the real workflow at scale smoke through random edits
+of parameters, sources, a notebook and data, signals to the process group of `snakemake` or of
+`dvc repro` at random times, tampered and deleted results, `dvc commit`, and `git checkout` with
+`dvc checkout`; then one engine runs to the end. A round has failed when a result is missing,
+differs from that of a run from nothing with the same inputs, or when an engine has anything left to
+do. Times, memory and commits do not count as differences, nor do pages and pictures that show them.
+`--seed S --only N` replays a round. The log of the last series:"""
 Params = dict[str, Any]
 
 
@@ -175,6 +183,7 @@ class Project:
             # What DVC remembers of files at this path is to end with them.
             "DVC_SITE_CACHE_DIR": str(self.folder.with_suffix(".dvc-site")),
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "PYTHONUNBUFFERED": "1",  # what has begun is read from a command's output
         }
 
     def start(self, command: Iterable[str], output: Any) -> subprocess.Popen[bytes]:
@@ -395,7 +404,8 @@ class Recipe:
             edits = rng.sample(EDITS, rng.choice([0, 1, 1, 2]))
             recipe.add("edit", *edits)
             sign = rng.choice(["SIGKILL", "SIGKILL", "SIGINT"])
-            recipe.add("interrupt", engine(), sign, round(rng.uniform(0.5, 16), 2))
+            begun = rng.choice([0, 0, 1, 1, 2, 3, 5])
+            recipe.add("interrupt", engine(), sign, begun, round(rng.uniform(0.1, 4), 2))
         if rng.random() < 0.4:
             recipe.add("tamper", rng.choice(["append", "flip", "truncate", "delete"]), rng.random())
         if in_dvc and rng.random() < 0.15:
@@ -447,15 +457,23 @@ class Round:
         self.project.write_dvc_yaml()
         return ("dvc", "repro")
 
-    def _interrupt(self, engine: str, sign: str, seconds: float) -> None:
+    def _interrupt(self, engine: str, sign: str, begun: int, seconds: float) -> None:
+        """The signal, so many seconds after that many jobs have begun; none if it ended before."""
         command = self._command(engine)
         self.dvc_was_interrupted |= engine == "dvc"
-        process = self.project.start(command, subprocess.DEVNULL)
-        try:
+        log = self.project.folder.with_suffix(".interrupted.log")
+        with open(log, "wb") as output:
+            process = self.project.start(command, output)
+        deadline = time.monotonic() + LONGEST_COMMAND_S
+        while process.poll() is None and time.monotonic() < deadline:
+            text = log.read_text(errors="replace")
+            if len(re.findall(r"^(?:Job \d+:|Running stage) ", text, re.MULTILINE)) >= begun:
+                break
+            time.sleep(0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
-            return  # it was faster
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.Signals[sign])
+            return
+        os.killpg(process.pid, signal.Signals[sign])
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0 if sign == "SIGKILL" else 60)
         kill_group(process)
@@ -590,7 +608,7 @@ def summary(lines: list[Params]) -> str:
         ("seeds", ", ".join(str(s) for s in sorted({line["seed"] for line in lines}))),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
-    parts = ["## Random rounds", table]
+    parts = ["## Random rounds", ABOUT, table]
     if failed:
         parts.append("\n".join(
             f"- seed {line['seed']}, round {line['round']}, from {line['start']}: "

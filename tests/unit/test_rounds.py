@@ -110,7 +110,7 @@ def test_what_is_appended_to_a_source_replaces_a_function_that_is_there(rounds: 
 def test_the_summary_counts_and_names_what_failed(rounds: Any, tmp_path: Path) -> None:
     line = {
         **{"round": 3, "seed": 0, "start": "finished", "finished_by": "snakemake"},
-        **{"steps": [["edit", "data"], ["interrupt", "dvc", "SIGKILL", 1.5]], "trainings": 2},
+        **{"steps": [["edit", "data"], ["interrupt", "dvc", "SIGKILL", 2, 1.5]], "trainings": 2},
         **{"restored": 0, "noop_jobs": 0, "noop_trainings": 0, "seconds": 1800.0},
     }
     lines = [line | {"failures": []}, line | {"failures": ["lost: results/a"]}]

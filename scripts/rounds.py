@@ -297,6 +297,7 @@ VOLATILE = {"seconds", "train_seconds", "peak_memory_mb", "commit", "commits", "
 SHOW_VOLATILE = ("figures/comparison", "notebooks/tables", "tables/comparison", "tables/metrics.md")
 KEPT_FOLDERS = ("results/smoke", "results/sources", "data/prepared", "data/raw")
 NO_RESULTS = ("results/smoke/logs/", "results/smoke/benchmarks/", "results/smoke/checkpoints/")
+UNDECLARED = "hue_"  # beside prepared digits, for people: no rule knows these files or reads them
 
 
 def contents_of(folder: Path) -> dict[str, str]:
@@ -305,7 +306,8 @@ def contents_of(folder: Path) -> dict[str, str]:
     for top in KEPT_FOLDERS:
         for file in sorted((folder / top).rglob("*")):
             path = file.relative_to(folder).as_posix()
-            if file.is_file() and not path.startswith(NO_RESULTS):
+            ours = not path.startswith(NO_RESULTS) and not file.name.startswith(UNDECLARED)
+            if file.is_file() and ours:
                 files[path] = digest_of(file, path)
     return files
 

@@ -31,5 +31,6 @@ rule all:
         rules.figures.input,
         rules.encodings.input,
         rules.pages.output,
+        lost_outputs,
     message:
         f"everything is made: see {LAYOUT.root}"

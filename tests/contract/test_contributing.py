@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 DIFFS = sorted((ROOT / "docs" / "contributing").glob("*.diff"))
 IDS = [diff.stem for diff in DIFFS]
-COPIED = ("Snakefile", "params.yaml", "pyproject.toml", "src", "workflow", "docs/conventions.md")
+COPIED = (
+    *("Snakefile", "params.yaml", "pyproject.toml", "requirements.lock", "src", "workflow"),
+    "docs/conventions.md",
+)
 
 
 def git_apply(diff: Path, folder: Path, *words: str) -> None:

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 import write_sources
 
-from entropic_ot.experiments.sources import source_closure, write_source_lists
+from entropic_ot.errors import DataError
+from entropic_ot.experiments.sources import (
+    imported_libraries,
+    pinned_versions,
+    source_closure,
+    write_source_lists,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -93,20 +99,87 @@ def test_paths_are_relative_to_the_working_folder(
     ]
 
 
-def test_lists_change_only_with_their_sources(root: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    """Pins of what pack.sub.c imports in the tests below, and of a tool that it does not."""
+    path = tmp_path / "pins.lock"
+    path.write_text("# A comment.\nnumpy==1.0\nPOT==2.0.post1\nruff==3.0\n")
+    return path
+
+
+def test_lists_change_only_with_their_sources(root: Path, lock: Path, tmp_path: Path) -> None:
     folder = tmp_path / "lists"
     modules = {"first": "pack.a", "second": "pack.cycle1"}
-    files = write_source_lists(folder, modules, root)
+    files = write_source_lists(folder, modules, root, lock=lock)
     assert [f.name for f in files] == ["first.txt", "second.txt"]
     checked = subprocess.run(["sha256sum", "--check", "--quiet", str(files[0])], cwd=root)
     assert checked.returncode == 0
     before = {f: (f.read_text(), f.stat().st_mtime_ns) for f in files}
     (root / "pack/e.py").write_text("thing = 2\n")
-    write_source_lists(folder, modules, root)
+    write_source_lists(folder, modules, root, lock=lock)
     assert files[0].read_text() != before[files[0]][0]
     assert (files[1].read_text(), files[1].stat().st_mtime_ns) == before[files[1]]
-    write_source_lists(folder, {"second": "pack.cycle1"}, root)
+    write_source_lists(folder, {"second": "pack.cycle1"}, root, lock=lock)
     assert sorted(folder.iterdir()) == [files[1]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("numpy==1.0", "numpy==1.1", True),
+        ("POT==2.0.post1", "POT==2.0.post2", True),
+        ("ruff==3.0", "ruff==3.1", False),
+        ("# A comment.", "# Another.", False),
+    ],
+)
+def test_versions_of_imported_libraries_are_in_the_list(
+    root: Path, lock: Path, tmp_path: Path, old: str, new: str, changed: bool
+) -> None:
+    with open(root / "pack/sub/c.py", "a") as file:
+        file.write("import numpy.linalg as la\ndef f():\n    import ot\n")
+    modules = {"uses": "pack.a", "does_not": "pack.cycle1"}
+    files = write_source_lists(tmp_path / "lists", modules, root, lock=lock)
+    uses, does_not = (file.read_text() for file in files)
+    assert [line for line in uses.splitlines() if line.startswith("#")] == [
+        "# numpy==1.0",
+        "# pot==2.0.post1",
+    ]
+    assert "#" not in does_not
+    checked = subprocess.run(["sha256sum", "--check", "--quiet", "--strict", files[0]], cwd=root)
+    assert checked.returncode == 0  # lines of versions are comments to it
+    lock.write_text(lock.read_text().replace(old, new))
+    write_source_lists(tmp_path / "lists", modules, root, lock=lock)
+    assert (files[0].read_text() != uses) == changed
+    assert files[1].read_text() == does_not
+
+
+def test_without_the_lock_file_is_an_error(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent\.lock: found no such file"):
+        write_source_lists(tmp_path / "lists", {"a": "pack.a"}, root, lock=root / "absent.lock")
+
+
+# Not in the lock file: what a metric asks for by name, and says how to get.
+OPTIONAL = {"torch_fidelity"}
+
+
+def test_every_library_of_a_command_is_found_in_the_lock_file() -> None:
+    """None is missed because its distribution has another name than what is imported."""
+    pins = pinned_versions(REPOSITORY / "requirements.lock")
+    assert pins["torch"].startswith("torch==")
+    for module in write_sources.MODULES.values():
+        names = set(imported_libraries(module, REPOSITORY / "src"))
+        libraries = names - sys.stdlib_module_names - OPTIONAL
+        known = {DISTRIBUTIONS.get(name, name) for name in libraries}
+        assert known <= pins.keys(), module
+
+
+DISTRIBUTIONS = {"PIL": "pillow", "ot": "pot", "yaml": "pyyaml"}
+
+
+def test_training_does_not_depend_on_what_only_metrics_and_tools_use() -> None:
+    libraries = imported_libraries("entropic_ot.commands.train", REPOSITORY / "src")
+    assert {"torch", "numpy"} <= set(libraries)
+    assert not {"scipy", "matplotlib", "pytest", "snakemake", "dvc"} & set(libraries)
 
 
 def test_training_does_not_depend_on_metrics_or_plots() -> None:

@@ -26,6 +26,7 @@ COPIED = (
     "Snakefile",
     "params.yaml",
     "pyproject.toml",
+    "requirements.lock",
     ".gitignore",
     ".dvcignore",
     ".dvc/config",

@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
 import clock
 import ending
+import records
 import workspace
 import write_sources
 from entropic_ot import launch
@@ -70,6 +71,11 @@ if workflow.is_main_process and not workspace.is_parsed_for_records():
             clock.bring_to_present(inputs_from_outside())
             if IS_AT_HOME:
                 workspace.sync_with_dvc()
+            for changed in records.mark_changed():
+                print(
+                    f"{changed}: changed since it was made; making it again.",
+                    file=sys.stderr,
+                )
     except OSError as error:
         raise WorkflowError(
             f"{error.filename}: found {error.strerror or error}, expected a file or folder that"
@@ -236,6 +242,25 @@ def training_processors(wildcards, threads):
 
 def gpu_if_present(wildcards):
     return int(workspace.has_gpu())
+
+
+def lost_outputs(wildcards):
+    """What killed jobs had deleted, and no stale job asks for any more (records.py)."""
+    lost = records.lost()
+    if not lost:
+        return []
+    files = set(expand(rules.prepare.output, dataset=PARAMS.datasets))
+    for run in PARAMS.runs:
+        for rule in (rules.train, rules.sample, rules.evaluate):
+            files.update(expand(rule.output, case=run.case, run=run.name))
+        if run.reference is not None:
+            files.add(str(LAYOUT.reference(run.reference.case, run.reference.name)))
+        if run.needs_classifier:
+            files.update(rules.classifier.output)
+    for generator, dataset in PARAMS.encoded:
+        files.update(expand(rules.generator.output, generator=generator))
+        files.update(expand(rules.encode.output, generator=generator, dataset=dataset))
+    return [path for path in lost if path in files]
 
 
 onsuccess:

@@ -69,7 +69,7 @@ def _sources_stage() -> dict[str, Any]:
     script = Path(write_sources.__file__).relative_to(Path.cwd())
     return {
         "cmd": f"python {script}",
-        "deps": sorted([str(script), *write_sources.all_sources()]),
+        "deps": sorted([str(script), str(write_sources.LOCK), *write_sources.all_sources()]),
         "outs": sorted(str(write_sources.list_path(name)) for name in write_sources.MODULES),
     }
 

@@ -8,6 +8,8 @@ changes of parameters and sources, because a missing record is no reason to reru
   up to date, and recorded so;
 * the outputs are those of dvc.lock, anything else is not: stale, so the outputs are aged, which
   makes Snakemake run the job;
+* the same, but a killed job had deleted outputs, which are still missing: nothing is recorded, so
+  that they are made again;
 * the outputs are not those of dvc.lock: made here and not yet committed to DVC if Snakemake's own
   record is of this very file, and then that record decides; else nobody vouches for them: aged.
 
@@ -24,6 +26,7 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path("src").resolve()))
 
 import dag
+import records
 import workspace
 import write_sources
 import yaml
@@ -35,7 +38,6 @@ State = Literal["clean", "stale", "uncommitted"]
 
 # The oldest time that Snakemake takes for a time: it reads 0 as "unknown".
 AGED = (1, 1)
-_TIME_TOLERANCE_S = 1e-3  # file systems and JSON keep times to different digits
 
 
 def stage_states() -> dict[str, State]:
@@ -72,9 +74,7 @@ def is_of_this_file(persistence: Any, job: Any) -> bool:
     """Whether Snakemake recorded all outputs of the job just as they are."""
     for out in job.output:
         record = persistence.metadata(out)
-        if record is None or not Path(out).exists():
-            return False
-        if abs((record.endtime or 0) - Path(out).stat().st_mtime) > _TIME_TOLERANCE_S:
+        if record is None or not Path(out).exists() or records.is_other_file(out, dict(record)):
             return False
     return True
 
@@ -97,6 +97,8 @@ def age(job: Any, persistence: Any, outs: list[Path]) -> None:
     for out in outs:
         os.utime(out, AGED)
     persistence.cleanup(job)
+    if not job.input:  # then no time makes it run, but what is marked as incomplete is made again
+        persistence.started(job)
 
 
 def sync() -> tuple[int, int]:
@@ -105,8 +107,10 @@ def sync() -> tuple[int, int]:
     write_sources.write_lists()
     states = stage_states()
     stages = yaml.load(Path("dvc.yaml").read_text(), yaml.CSafeLoader)["stages"]
+    lost = set(records.lost())
     num_clean = num_aged = 0
     with dag.workflow_jobs() as (workflow, jobs):
+        workflow.iocache.deactivate()  # else the times recorded are those before make_newer
         for job in jobs:
             name = dag.stage_name(job)
             outs = [Path(out) for out in job.output if Path(out).exists()]
@@ -114,6 +118,8 @@ def sync() -> tuple[int, int]:
             stage = dag.stage_of(job, workflow.persistence)
             if state == "clean" and not dag.is_same_job(stage, stages[name]):
                 state = "stale"  # dvc.yaml is out of date: what DVC found clean is another job
+            if state == "clean" and lost.intersection(map(str, job.output)):
+                continue
             if state == "clean":
                 # Also where outputs were not pulled: by these records Snakemake will know whether
                 # the job's inputs change.

@@ -1,7 +1,8 @@
 """Write the lists of sources that rules depend on: results/sources/<command>.txt.
 
 Snakemake does this whenever it starts, DVC by a stage of its own. Editing a file changes the lists
-that name it, and so makes exactly those commands' results stale.
+that name it, and so makes exactly those commands' results stale; so does another version, in
+requirements.lock, of a library that they import.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path("src").resolve()))
 from entropic_ot.experiments.sources import source_closure, write_source_lists
 
 FOLDER = Path("results/sources")
+LOCK = Path("requirements.lock")
 # fetch is not among them: a file that is known by its hash does not become stale.
 COMMANDS = (
     *("configure", "prepare", "classifier", "train"),
@@ -43,7 +45,7 @@ def list_path(name: str) -> Path:
 
 
 def write_lists(root: Path | str = "src") -> list[Path]:
-    return write_source_lists(FOLDER, MODULES, root)
+    return write_source_lists(FOLDER, MODULES, root, lock=Path(root).parent / LOCK)
 
 
 def all_sources() -> list[str]:

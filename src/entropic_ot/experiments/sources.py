@@ -4,17 +4,26 @@ A rule of the workflow depends on the sources of the command that does its work,
 metric recomputes metrics and retrains nothing. It does so through one small file, the list of
 these sources with their hashes, as it depends on params.yaml through resolved JSON files
 (docs/decisions/0001-resolved-configs.md). The list is made by reading import statements, because
-importing a command to ask it would load PyTorch whenever Snakemake starts.
+importing a command to ask it would load PyTorch whenever Snakemake starts. It ends with the pinned
+versions of the libraries that these sources import: another version of torch is another training,
+another version of scipy other metrics, and one of a tool such as ruff changes nothing.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from entropic_ot.errors import DataError
 from entropic_ot.files import file_sha256, write_text
+
+_DISTRIBUTIONS = {"PIL": "pillow", "ot": "pot", "yaml": "pyyaml"}
+"""Import name -> name in the lock file, where they differ by more than case and underscores."""
+_ANNOTATIONS = {"jaxtyping"}
+"""What is imported for annotations alone; no result depends on its version."""
 
 
 def source_closure(module: str, root: Path | str = "src") -> list[str]:
@@ -37,7 +46,48 @@ def source_closure(module: str, root: Path | str = "src") -> list[str]:
     root = Path(root)
     if _module_file(module, root) is None:
         raise ModuleNotFoundError(f"no source file for module {module} below {root}", name=module)
-    found: set[Path] = set()
+    return sorted(file.as_posix() for file in _closure(module, root))
+
+
+def imported_libraries(module: str, root: Path | str = "src") -> list[str]:
+    """The top-level names, sorted, that the files of `source_closure` import from elsewhere.
+
+    Those of the standard library are among them, and those of packages that may be missing.
+    """
+    own = module.partition(".")[0]
+    imports = _closure(module, Path(root)).values()
+    return sorted({name.partition(".")[0] for names in imports for name in names} - {own, ""})
+
+
+def pinned_versions(lock: Path) -> dict[str, str]:
+    """Name of a distribution, in lower case with hyphens -> its line ``name==version``.
+
+    Raises:
+        DataError: `lock` is not there.
+    """
+    if not lock.is_file():
+        raise DataError.about(
+            lock,
+            found="no such file",
+            expected="pinned versions of libraries, one name==version a line",
+            action="Restore it: git checkout -- requirements.lock",
+        )
+    lines = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", lock.read_text(), flags=re.MULTILINE)
+    return {_normalised(name): f"{_normalised(name)}=={version}" for name, version in lines}
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _versions_of(libraries: Iterable[str], pins: Mapping[str, str]) -> list[str]:
+    names = (_DISTRIBUTIONS.get(name, name) for name in libraries if name not in _ANNOTATIONS)
+    return sorted(pins[name] for name in map(_normalised, names) if name in pins)
+
+
+def _closure(module: str, root: Path) -> dict[Path, tuple[str, ...]]:
+    """The files of `source_closure`, each with all that it imports."""
+    found: dict[Path, tuple[str, ...]] = {}
     seen: set[str] = set()
     queue = [module]
     while queue:
@@ -48,32 +98,35 @@ def source_closure(module: str, root: Path | str = "src") -> list[str]:
         file = _module_file(name, root)
         if file is None:  # an attribute of a module: `from package.module import function`
             continue
-        found.add(file)
         if "." in name:
             queue.append(name.rpartition(".")[0])
         top_level = name.partition(".")[0]
-        imports = _imports(file, file.stat().st_mtime_ns, name)
-        queue += [i for i in imports if i.partition(".")[0] == top_level]
-    return sorted(file.as_posix() for file in found)
+        found[file] = _imports(file, file.stat().st_mtime_ns, name)
+        queue += [i for i in found[file] if i.partition(".")[0] == top_level]
+    return found
 
 
 def write_source_lists(
-    folder: Path, modules: Mapping[str, str], root: Path | str = "src"
+    folder: Path, modules: Mapping[str, str], root: Path | str = "src", *, lock: Path
 ) -> list[Path]:
     """Write ``folder/<name>.txt`` for every name and module, but only those whose text changes.
 
-    A list has the format of ``sha256sum``, so ``sha256sum --check`` says what was edited since.
-    Lists of other names are removed. Returns the files.
+    A list has the format of ``sha256sum``, so ``sha256sum --check`` says what was edited since;
+    versions of libraries, from the file `lock`, are comments in it. Lists of other names are
+    removed. Returns the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     hashes: dict[str, str] = {}
+    pins = pinned_versions(lock)
     files = []
     for name, module in modules.items():
         sources = source_closure(module, root)
         for source in sources:
             if source not in hashes:
                 hashes[source] = file_sha256(Path(source))
-        text = "".join(f"{hashes[source]}  {source}\n" for source in sources)
+        lines = [f"{hashes[source]}  {source}" for source in sources]
+        lines += [f"# {line}" for line in _versions_of(imported_libraries(module, root), pins)]
+        text = "".join(f"{line}\n" for line in lines)
         file = folder / f"{name}.txt"
         if not file.exists() or file.read_text() != text:
             write_text(file, text)

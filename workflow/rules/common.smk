@@ -251,8 +251,8 @@ def lost_outputs(wildcards):
         return []
     files = set(expand(rules.prepare.output, dataset=PARAMS.datasets))
     for run in PARAMS.runs:
-        for rule in (rules.train, rules.sample, rules.evaluate):
-            files.update(expand(rule.output, case=run.case, run=run.name))
+        for each in (rules.train, rules.sample, rules.evaluate):
+            files.update(expand(each.output, case=run.case, run=run.name))
         if run.reference is not None:
             files.add(str(LAYOUT.reference(run.reference.case, run.reference.name)))
         if run.needs_classifier:

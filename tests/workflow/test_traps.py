@@ -112,7 +112,8 @@ QUICK = ["seeds", "source of a metric", "data", "version of torch", "version of 
 OTHERS = [pytest.param(name, marks=pytest.mark.extra) for name in CHANGES if name not in QUICK]
 RULES = {
     **{"training": "train", "sampling": "sample", "evaluating": "evaluate"},
-    **{"preparing": "prepare", "drawing": "figure", "making": "table", "comparing": "comparison"},
+    **{"preparing": "prepare", "drawing": "figure", "making": "table"},
+    **{"comparing": "comparison", "writing": "pages"},
 }
 
 
@@ -121,7 +122,7 @@ def stages_of(jobs: set[str], project: Project) -> set[str]:
     names = set()
     for job in jobs:
         verb, *words = job.split()
-        words = [] if RULES[verb] in ("table", "comparison") else words
+        words = [] if RULES[verb] in ("table", "comparison", "pages") else words
         names.add("-".join([RULES[verb], *(word.replace(".", "_") for word in words)]))
     stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
     assert names <= stages.keys()

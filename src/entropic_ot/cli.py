@@ -9,15 +9,14 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from entropic_ot import launch
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.metrics.registry import PUBLISHED_WEIGHTS
+from entropic_ot.stopping import Terminated, stop_signals
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     path(p, "--work", "folder of the encoder and of what is encoded so far; resumed from")
     p = command("sample", "sample a trained run")
     path(p, "--config", "the run's JSON file")
-    path(p, "--evaluation", "results/<scale>/config/<case>/evaluation.json")
+    path(p, "--sampling", "results/<scale>/config/<case>/sampling.json")
     path(p, "--run", "folder of the finished run")
     path(p, "--out", "samples file to write (.npz)")
     processes(p)
@@ -112,13 +111,17 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--reference", type=Path, metavar="PATH", help="the plans that `reference` wrote, if needed"
     )
-    p = command("table", "gather metrics files into metrics.csv, metrics.md and metrics.json")
+    p = command("table", "gather metrics files into metrics.csv, over_time.csv, metrics.{md,json}")
+    p.fromfile_prefix_chars = "@"
     p.add_argument(
         "--logs", type=Path, nargs="*", default=[], metavar="PATH",
         help="log.jsonl of each of these runs, in the same order: makes losses.csv too",
     )  # fmt: skip
     path(p, "--out", "folder to write to")
-    p.add_argument("metrics", type=Path, nargs="*", help="metrics files")
+    p.add_argument(
+        "metrics", type=Path, nargs="*",
+        help="metrics files; @FILE, here and for --logs: those that FILE names, one a line",
+    )  # fmt: skip
     p = command("pages", "write results.html, runs.html and settings.html: whole by themselves")
     path(p, "--config", "results/<scale>/config/page.json")
     path(p, "--metrics", "metrics.csv")
@@ -194,7 +197,7 @@ def _run(args: argparse.Namespace) -> None:
     elif args.command == "sample":
         from entropic_ot.commands.sample import sample
 
-        sample(args.config, args.evaluation, args.run, args.out)
+        sample(args.config, args.sampling, args.run, args.out)
     elif args.command == "evaluate":
         from entropic_ot.commands.evaluate import evaluate
 
@@ -232,27 +235,6 @@ def _run(args: argparse.Namespace) -> None:
         sys.stdout.write(schema_text())
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, handled as Ctrl-C is."""
-
-
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Asked to stop by a scheduler or by `timeout`: as at Ctrl-C, temporary files are removed."""
-
-    def terminate(_signal: int, _frame: object) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set a handler
-        return
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `entropic-ot`; returns the exit status."""
     # Threads of OpenMP that wait must sleep, not spin: where another process wants the same cores,
@@ -262,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        with _sigterm_as_interrupt():
+        with stop_signals():
             processes = launch.num_processes(args.processes) if "processes" in args else 1
             if processes > 1:
                 return launch.in_processes(processes, argv)
@@ -283,14 +265,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt as interrupt:
-        word = "terminated" if isinstance(interrupt, _Terminated) else "interrupted"
+        word = "terminated" if isinstance(interrupt, Terminated) else "interrupted"
         with contextlib.suppress(OSError):  # what this is piped into may be gone already
             print(
                 f"entropic-ot {args.command}: {word}; nothing is half written, and the same "
                 "command goes on from the last checkpoint",
                 file=sys.stderr,
             )
-        return 143 if isinstance(interrupt, _Terminated) else 130
+        return 143 if isinstance(interrupt, Terminated) else 130
     return 0
 
 

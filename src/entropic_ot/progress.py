@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from entropic_ot.stopping import check_asked_to_stop
+
 BAR_SECONDS = 0.2
 LINE_SECONDS = (5.0, 30.0)
 """Between two plain lines: at first, and at most when much time has passed (a line per 5 %)."""
@@ -31,7 +33,12 @@ class Progress:
         self._marks: deque[tuple[float, int]] = deque(maxlen=NUM_MARKS)
 
     def update(self, done: int, values: Mapping[str, float] | None = None) -> None:
-        """`done` of `total` are done; prints when it is time to, and at the end."""
+        """`done` of `total` are done; prints when it is time to, and at the end.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM came before, and its exception was lost.
+        """
+        check_asked_to_stop()
         now = time.perf_counter()
         if not self._marks:
             self._marks.append((now, done))

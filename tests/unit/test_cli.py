@@ -18,8 +18,9 @@ import yaml
 from entropic_ot.cli import main
 from entropic_ot.commands import train as train_module
 from entropic_ot.errors import DataError
+from entropic_ot.experiments import over_time
 from entropic_ot.experiments.store import LOG, MODEL, PROVENANCE, STATE
-from entropic_ot.experiments.tables import COLUMNS
+from entropic_ot.experiments.tables import COLUMNS, read_csv
 from entropic_ot.files import file_sha256
 
 ROOT = Path(__file__).parents[2]
@@ -169,8 +170,10 @@ def chain(case: str, run: str) -> dict[str, Path]:
     evaluation = root / "config" / case / "evaluation.json"
     given: list[object] = ["--config", paths["config"]]
     command("train", *given, "--out", paths["run"], "--work", paths["work"])
-    given += ["--evaluation", evaluation, "--run", paths["run"]]
-    command("sample", *given, "--out", paths["samples"])
+    given += ["--run", paths["run"]]
+    sampling = evaluation.with_name("sampling.json")
+    command("sample", *given, "--sampling", sampling, "--out", paths["samples"])
+    given += ["--evaluation", evaluation]
     plan = root / "config" / case / f"reference-{run.split('-')[1]}.json"
     given += ["--samples", paths["samples"]]
     if plan.exists():
@@ -211,6 +214,7 @@ def test_the_chain_ends_in_a_tidy_table(project: Any) -> None:
     for row in rows:
         assert np.isfinite(float(row["value"]))
         assert (row["scale"], row["epsilon"], row["seed"], row["dim"]) == ("smoke", "1.0", "3", "2")
+    assert {r["compile"] for r in rows} == {"no"}  # compute.compile: auto, on the CPU
     precisions = {r["method"]: r["precision"] for r in rows}  # what each computes in
     assert precisions == {m: "float32" for m in ("enot", "egnot")} | {
         m: "float64" for m in ("sinkhorn", "lightsb")
@@ -220,6 +224,41 @@ def test_the_chain_ends_in_a_tidy_table(project: Any) -> None:
     spreads = {r["metric"]: r["floor_std"] for r in rows}
     assert (floors["energy_distance"], spreads["bw_uvp_plan"]) == ("0.0", "")
     assert float(spreads["energy_distance"]) > 0
+
+
+def test_a_table_of_before_the_column_compile_is_read(project: Any, tmp_path: Path) -> None:
+    path = Path("results/smoke/tables/metrics.csv")
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert COLUMNS[-1] == "compile"  # the columns of before come first, in their order
+    with (tmp_path / "before.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS[:-1], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert read_csv(tmp_path / "before.csv") == read_csv(path)
+
+
+def test_what_is_a_mean_over_times_stands_in_a_table_of_its_own(project: Any) -> None:
+    tables = Path("results/smoke/tables")
+    rows, means = over_time.read_csv(tables / over_time.FILE), read_csv(tables / "metrics.csv")
+    assert {row.case for row in rows} == {"gaussian-d2"}
+    for method in ("enot", "egnot", "sinkhorn", "lightsb"):
+        own = [row for row in rows if row.method == method]
+        (mean,) = [m for m in means if (m.metric, m.method) == ("bw_uvp_path", method)]
+        assert len(own) > 1 and {(row.epsilon, row.seed) for row in own} == {(1.0, 3)}
+        assert [row.t for row in own] == sorted({row.t for row in own})
+        assert np.mean([row.value for row in own]) == pytest.approx(mean.value)
+        assert np.mean([row.floor for row in own]) == pytest.approx(mean.floor)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{", '{"over_time": 3}', '{"over_time": [3]}', '{"over_time": [{"t": 0.5}]}'],
+)
+def test_values_over_time_that_cannot_be_read_are_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a\.json: cannot be read .* expected a list over_time"):
+        over_time.read_over_time([tmp_path / "a.json"])
 
 
 def test_the_other_tables_say_the_same(project: Any) -> None:
@@ -326,8 +365,8 @@ def test_the_same_command_gives_the_same_bytes_and_does_not_train_again(
         resumed = "resumed at step 2 of 2" in capfd.readouterr().err
         assert resumed == (work == paths["work"])
         assert file_sha256(out / MODEL) != ""
-        evaluation = CONFIG / "gaussian-d2" / "evaluation.json"
-        given = ("--config", paths["config"], "--evaluation", evaluation, "--run", out)
+        sampling = CONFIG / "gaussian-d2" / "sampling.json"
+        given = ("--config", paths["config"], "--sampling", sampling, "--run", out)
         command("sample", *given, "--out", tmp_path / "samples.npz")
         with np.load(tmp_path / "samples.npz") as new, np.load(paths["samples"]) as old:
             for name in old.files:
@@ -340,7 +379,13 @@ def test_the_summary_names_what_was_made_and_what_is_missing(
     metrics = project["gaussian-d2", "enot"]["metrics"]
     command("summary")
     out = capsys.readouterr().out
-    assert re.search(r"gaussian-d2 +enot-eps1-seed3 +bw_uvp_plan=", out)
+    (line,) = re.findall(r"gaussian-d2 +enot-eps1-seed3 +(bw_uvp_plan=.*)", out)
+    rows = json.loads(metrics.read_text())["rows"]
+    assert line.count("=") == len(rows)
+    for row in rows:  # no value without its n, and its floor where that is known
+        floor = "" if row["floor"] is None else f", floor {row['floor']:.3g}"
+        assert f"{row['metric']}={row['value']:.4g} (n {row['n']}{floor}" in line
+    assert "floor" in line
     assert re.search(r"made +results/smoke/tables/metrics\.csv", out)
     hidden = metrics.with_suffix(".hidden")
     metrics.rename(hidden)

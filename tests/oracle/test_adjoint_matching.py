@@ -17,7 +17,7 @@ from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.problems.gaussian import Gaussian, GaussianPlan, haar_covariance
-from entropic_ot.solvers.adjoint_matching import bridge_points, choose_paths, exchange_ends
+from entropic_ot.solvers.adjoint_matching import bridge_points, choose_paths
 from entropic_ot.solvers.config import AdjointConfig, ENOTConfig
 from entropic_ot.solvers.enot import ENOT
 
@@ -32,32 +32,6 @@ def joint_error(x: torch.Tensor, y: torch.Tensor) -> float:
     """BW2-UVP of the pairs against the exact plan, in percent; 0.05 for 16000 exact pairs."""
     pairs = torch.cat([x, y], 1).numpy()
     return bw_uvp_of_samples(pairs, np.zeros(4), PLAN.joint_covariance)
-
-
-def test_exchanges_leave_an_entropic_plan_as_it_is() -> None:
-    rng = make_rng(0)
-    x = Gaussian(SOURCE).sample(16000, rng=rng)
-    y = PLAN.sample_conditional(x, rng=rng)
-    after = exchange_ends(x, y, epsilon=EPSILON, num_rounds=20, rng=rng)
-    assert float((after != y).any(1).float().mean()) > 0.5  # they did happen
-    torch.testing.assert_close(after.sort(0).values, y.sort(0).values)  # the same ends
-    assert joint_error(x, after) < 0.2
-
-
-def test_exchanges_lead_from_independent_pairs_to_the_plan() -> None:
-    rng = make_rng(0)
-    x, y = Gaussian(SOURCE).sample(16000, rng=rng), Gaussian(TARGET).sample(16000, rng=rng)
-    assert joint_error(x, y) > 5
-    assert joint_error(x, exchange_ends(x, y, epsilon=EPSILON, num_rounds=200, rng=rng)) < 0.3
-
-
-def test_exchanges_at_epsilon_zero_only_lower_the_cost() -> None:
-    rng = make_rng(0)
-    x = torch.tensor([[0.0], [1.0]])
-    crossed, sorted_ends = torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [1.0]])
-    for ends in (crossed, sorted_ends):
-        after = exchange_ends(x, ends, epsilon=0.0, num_rounds=5, rng=rng)
-        assert torch.equal(after, sorted_ends)
 
 
 def test_chosen_paths_have_the_law_of_the_optimal_drift() -> None:

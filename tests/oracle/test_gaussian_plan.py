@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import special_ortho_group
 
 from entropic_ot.device import make_rng
 from entropic_ot.dynamics.euler_maruyama import euler_maruyama
@@ -243,18 +244,38 @@ def test_the_covariances_have_the_protocols_spectrum() -> None:
     np.testing.assert_allclose(SOURCE, SOURCE.T, atol=EXACT)
 
 
-def test_the_covariances_are_those_of_the_legacy_householder_draw() -> None:
-    """Pinned: scipy 1.7's special_ortho_group.rvs with numpy's legacy generator, seed 42."""
-    rng = np.random.RandomState(42)
-    v = rng.normal(size=2)  # in two dimensions, one reflection by hand
-    first, norm2 = v[0], v @ v
-    sign = np.sign(first)
-    v[0] += sign * np.sqrt(norm2)
-    reflection = np.eye(2) - 2 * np.outer(v, v) / (v @ v)
-    rotation = np.diag([sign, -sign]) @ reflection
+def legacy_rotation(dim: int, seed: int) -> np.ndarray:
+    """The draw of scipy 1.7's special_ortho_group.rvs, by full matrices: D R_1 R_2 ... R_{dim-1}.
+
+    R_n = I - 2 u_n u_n^T / |u_n|^2 acts on the last dim - n + 1 coordinates; u_n is a normal draw
+    whose norm is added to its first entry, away from zero. D has the signs of those entries and a
+    last one that makes the determinant 1. scipy 1.7.3's own function gave haar_covariance's
+    matrices exactly, D = 2, 16, 64, 128, when it was compared with it by hand.
+    """
+    random = np.random.RandomState(seed)
+    product, signs = np.eye(dim), []
+    for n in range(1, dim):
+        draw = random.normal(size=(dim - n + 1,))
+        signs.append(1.0 if draw[0] >= 0 else -1.0)
+        u = np.concatenate([np.zeros(n - 1), draw])
+        u[n - 1] += signs[-1] * np.linalg.norm(draw)
+        product = product @ (np.eye(dim) - 2 * np.outer(u, u) / u.dot(u))
+    signs.append((-1) ** (dim - 1) * float(np.prod(signs)))
+    return np.diag(signs) @ product
+
+
+@pytest.mark.parametrize("dim", [2, 16])
+@pytest.mark.parametrize("seed", [42, 43])
+def test_the_covariances_are_those_of_the_legacy_householder_draw(dim: int, seed: int) -> None:
+    rotation = legacy_rotation(dim, seed)
     assert np.linalg.det(rotation) == pytest.approx(1)
-    expected = rotation @ np.diag([0.25, 4.0]) @ rotation.T
-    np.testing.assert_allclose(haar_covariance(2, seed=42), expected, atol=EXACT)
+    scales = np.exp(np.linspace(np.log(0.5), np.log(2.0), dim)) ** 2
+    expected = rotation @ np.diag(scales) @ rotation.T
+    np.testing.assert_allclose(haar_covariance(dim, seed=seed), expected, atol=EXACT)
+    # Reflections taken in the other order are another draw, and so is scipy's present method (QR).
+    assert np.abs(rotation.T @ np.diag(scales) @ rotation - expected).max() > 0.1
+    present = special_ortho_group.rvs(dim, random_state=np.random.RandomState(seed))
+    assert np.abs((present * scales) @ present.T - expected).max() > 0.1
 
 
 def test_samples_of_a_gaussian_have_its_covariance() -> None:

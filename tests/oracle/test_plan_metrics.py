@@ -286,6 +286,21 @@ def test_the_states_of_the_optimal_drift_have_the_law_of_the_bridge() -> None:
     assert wrong.value > 3 * 0.2
 
 
+def test_a_metric_of_the_path_keeps_its_values_at_each_time() -> None:
+    """Half of the optimal drift errs the more, the later; the exact plan's bridges never do."""
+    benchmark = build_benchmark(GAUSSIAN, epsilon=EPSILON)
+    assert isinstance(benchmark.plan, GaussianPlan)
+    wrong = measured("bw_uvp_path", enot(0.5, benchmark.plan), benchmark)
+    assert [at.t for at in wrong.over_time] == [j / 10 for j in range(1, 10)]
+    assert np.mean([at.value for at in wrong.over_time]) == pytest.approx(wrong.value)
+    assert np.mean([at.floor for at in wrong.over_time]) == pytest.approx(wrong.floor)
+    first, middle, last = (wrong.over_time[i].value for i in (0, 4, 8))
+    assert first < 0.1 and 0.3 < middle < last / 2
+    exact = measured("bw_uvp_path", Exact(benchmark.plan), benchmark)
+    assert all(at.value < 0.15 and at.floor < 0.15 for at in exact.over_time)
+    assert measured("bw_uvp_target", Exact(benchmark.plan), benchmark).over_time == ()
+
+
 @pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 0.0, 0.15), (1.0, 1.0, 100.0)])
 def test_other_methods_are_measured_by_the_bridges_of_their_pairs(
     shift: float, low: float, high: float

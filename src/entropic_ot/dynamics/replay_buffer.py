@@ -26,6 +26,11 @@ class ReplayBuffer:
         self.y = torch.zeros(size, *shape, device=device)
         self.filled = 0
 
+    @property
+    def pairs(self) -> tuple[Points, Points]:
+        """x and y of the rows that were written."""
+        return self.x[: self.filled], self.y[: self.filled]
+
     def rows(self, n: int, *, rng: torch.Generator) -> torch.Tensor:
         """n different rows [n] to go on with: empty ones as long as there are some, then random."""
         size = len(self.x)

@@ -7,8 +7,8 @@ Domingo-Enrich, Drozdzal, Karrer, Chen, "Adjoint Matching" (ICLR 2025, arXiv 240
 et al., "Adjoint Sampling" (ICML 2025, arXiv 2504.11713), here with the potential of ENOT.
 
 A regression sees only where paths already go: mass that has settled in the wrong one of two
-distant modes stays there. `choose_paths` and `exchange_ends` let it jump. Both leave the optimal
-plan of beta as it is (docs/decisions/0008).
+distant modes stays there. `choose_paths` and the exchanges of dynamics/exchange.py let it jump.
+Both leave the optimal plan of beta as it is (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -29,27 +29,6 @@ def choose_paths(ends: Points, log_weights: PerPoint, *, rng: torch.Generator) -
     finite = log_weights.nan_to_num(nan=0.0).clamp(-1e30, 1e30)
     chosen = torch.multinomial(torch.softmax(finite, 1), 1, generator=rng)[:, 0]
     return ends[torch.arange(len(ends), device=ends.device), chosen]
-
-
-def exchange_ends(
-    x: Points, y: Points, *, epsilon: float, num_rounds: int, rng: torch.Generator
-) -> Points:
-    """y [n, dim] after `num_rounds` rounds of Metropolis exchanges between the pairs (x_i, y_i).
-
-    Each round pairs the rows at random; i and j exchange their ends with probability
-    min(1, exp(-((x_i - x_j) . (y_i - y_j)) / epsilon)), the change of the cost 1/2 |x - y|^2. The
-    density prod_i pi(y_i | x_i) of any entropic plan is invariant: its potential cancels.
-    """
-    y, half = y.clone(), len(x) // 2
-    for _ in range(num_rounds):
-        order = torch.randperm(len(x), generator=rng, device=rng.device)
-        i, j = order[:half], order[half : 2 * half]
-        rise = ((x[i] - x[j]) * (y[i] - y[j])).flatten(1).sum(1)
-        uniform = torch.rand(half, generator=rng, device=rng.device)
-        accepted = rise < -epsilon * uniform.log()
-        i, j = i[accepted], j[accepted]
-        y[i], y[j] = y[j], y[i]
-    return y
 
 
 def bridge_points(

@@ -40,6 +40,10 @@ class AdjointConfig:
         share(self, "gradient_share")
 
 
+GAUSSIAN_BASE_MAX_DIM = 4096
+"""Values of an image: the fit takes some dim^3 operations, and dim^2 numbers for each step."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GaussianBaseConfig:
     """Settings of ENOT's `drift_form: gaussian_endpoint`."""
@@ -176,16 +180,27 @@ class EgNOTConfig:
     """Network of g(y)."""
     potential_scale: float = 1.0
     """g is the network times this; image energies are sums over pixels, so 100 or more there."""
-    base_potential: Literal["none", "standard_normal"] = "none"
+    base_potential: Literal["none", "standard_normal", "quadratic"] = "none"
     """standard_normal: -epsilon |y|^2 / 2 is added to g, so that with the network at zero pi(y | x)
     is what N(0, I) becomes when exp(-c(x, y) / epsilon) is its likelihood, and chains start from
-    N(0, I), not from x. For targets near N(0, I), as the latents of a generator are."""
+    N(0, I), not from x. For targets near N(0, I), as the latents of a generator are.
+    quadratic: -epsilon |y|^2 / (2 base_variance) is added to g: the pull into a narrow mode, so
+    that the network has to learn only where modes are."""
+    base_variance: float = 1.0
+    """Of `base_potential: quadratic`: about the variance of a mode in one coordinate."""
     num_langevin_steps: int = 11
     """Langevin steps of a training step."""
     num_test_langevin_steps: int = 300
     """Langevin steps of a sample, from x + sqrt(epsilon) noise or as `base_potential` says."""
     num_warm_up_steps: int = 50
     """More Langevin steps of each new chain with `chains: replay`, before it joins the others."""
+    num_exchange_rounds: int = 0
+    """Rounds of Metropolis exchanges of ends between the chains of a batch, before its Langevin
+    steps (dynamics/exchange.py); for `chains: replay` and the cost 1/2 |x - y|^2. With more than 0,
+    new chains start at draws of the target, and samples at ends of the buffer's pairs, which are
+    kept with the weights: modes get their mass there, and no chain has to cross between them."""
+    num_test_exchange_rounds: int = 0
+    """Exchanges that each sample is offered with kept pairs, before its Langevin steps."""
     step_size: float = 0.09
     """eta / epsilon: the Langevin step eta in units of epsilon (eta = step_size * epsilon)."""
     chains: Literal["replay", "persistent"] = "replay"
@@ -209,14 +224,34 @@ class EgNOTConfig:
     def __post_init__(self) -> None:
         at_least(1, self, "num_langevin_steps", "num_test_langevin_steps")
         at_least(1, self, "buffer_size", "batch_size")
-        at_least(0, self, "num_warm_up_steps")
-        positive(self, "step_size", "learning_rate")
+        at_least(0, self, "num_warm_up_steps", "num_exchange_rounds", "num_test_exchange_rounds")
+        positive(self, "step_size", "learning_rate", "base_variance")
         share(self, "buffer_probability")
         share_below_one(self, "adam_beta1", "ema_decay")
         if self.chains == "replay" and self.buffer_size < self.batch_size:
             raise ConfigError(
                 f"buffer_size: found {self.buffer_size}, expected at least "
                 f"batch_size = {self.batch_size}: the buffer holds the chains of a whole batch"
+            )
+        self._check_exchanges()
+
+    def _check_exchanges(self) -> None:
+        if bool(self.num_exchange_rounds) != bool(self.num_test_exchange_rounds):
+            raise ConfigError(
+                "num_exchange_rounds, num_test_exchange_rounds: found "
+                f"{self.num_exchange_rounds} and {self.num_test_exchange_rounds}, expected none or "
+                "both above 0: samples start from the pairs that training exchanged. Set both."
+            )
+        if self.num_exchange_rounds and self.chains != "replay":
+            raise ConfigError(
+                f"num_exchange_rounds: found {self.num_exchange_rounds} with chains: "
+                f"{self.chains}, expected 0: only a buffer has pairs to exchange. Set it, or "
+                "`chains: replay`."
+            )
+        if self.num_exchange_rounds and self.base_potential == "standard_normal":
+            raise ConfigError(
+                f"num_exchange_rounds: found {self.num_exchange_rounds} with base_potential: "
+                "standard_normal, expected 0: such chains start from N(0, I). Set one of them."
             )
 
 

@@ -19,6 +19,7 @@ import torch
 from entropic_ot import distributed
 from entropic_ot.costs import Cost, HalfSquaredEuclidean
 from entropic_ot.distributed import Rows, randn
+from entropic_ot.dynamics.exchange import exchange_ends, exchange_with_pairs
 from entropic_ot.dynamics.langevin import Score, unadjusted_langevin
 from entropic_ot.dynamics.replay_buffer import PersistentStates, ReplayBuffer
 from entropic_ot.errors import ConfigError
@@ -88,6 +89,8 @@ class EgNOT:
             decay=self.config.ema_decay,
         )
         self.chains: ReplayBuffer | PersistentStates | None = None
+        self.pairs: tuple[Points, Points] | None = None
+        """Of num_exchange_rounds: x and y of the buffer, once it has some."""
         self.compiler = Compiler(self.device, enabled=compiled)
         self.network = self.compiler(self._network)
         self.mlp_gradient = self.compiler(mlp_gradient)
@@ -99,6 +102,12 @@ class EgNOT:
                 f"base_potential: found none with source points of shape {self.source_shape} and "
                 f"target points of shape {self.shape}, expected standard_normal: a chain cannot "
                 "start from x. Set it."
+            )
+        euclidean = isinstance(self.cost, HalfSquaredEuclidean) and self.start is None
+        if self.config.num_exchange_rounds and not euclidean:
+            raise ConfigError(
+                f"num_exchange_rounds: found {self.config.num_exchange_rounds} with a cost of "
+                "decoded points, expected 0: exchanges are for the cost 1/2 |x - y|^2. Set it."
             )
 
     @cached_property
@@ -114,6 +123,12 @@ class EgNOT:
         """Langevin's eta, in squared units of the data."""
         return self.config.step_size * self.epsilon
 
+    @property
+    def base_precision(self) -> float:
+        """k of the base potential -epsilon k |y|^2 / 2; 0: there is none."""
+        known = {"none": 0.0, "standard_normal": 1.0, "quadratic": 1 / self.config.base_variance}
+        return known[self.config.base_potential]
+
     def _network(self, y: Points) -> torch.Tensor:
         return self.potential.module(y)  # type: ignore[no-any-return]
 
@@ -121,9 +136,9 @@ class EgNOT:
         """The potential with the current weights, [batch] in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             network: torch.Tensor = self.config.potential_scale * self.network(y)
-        if self.config.base_potential == "none":
+        if not self.base_precision:
             return network
-        return network - self.epsilon / 2 * y.flatten(1).square().sum(1)
+        return network - self.epsilon * self.base_precision / 2 * y.flatten(1).square().sum(1)
 
     def langevin(
         self,
@@ -148,11 +163,11 @@ class EgNOT:
             return None
         gradient = module.input_gradient(dtype=self.dtype, evaluate=self.mlp_gradient)
         scale = self.config.potential_scale / self.epsilon
-        has_base = self.config.base_potential == "standard_normal"
+        base = self.base_precision
 
         def score(y: Points) -> Points:
             s = gradient(y).mul_(scale).add_(x - y, alpha=1 / self.epsilon)
-            return s.sub_(y) if has_base else s
+            return s.sub_(y, alpha=base) if base else s
 
         return score
 
@@ -215,13 +230,47 @@ class EgNOT:
         x, y = self.chains.x[rows[:num_old]], self.chains.y[rows[:num_old]]
         if num_old < config.batch_size:
             fresh = problem.source.sample(config.batch_size - num_old, rng=rng)
-            start = self.initial(fresh, rng=rng)
+            start = self._start(problem, fresh, rng=rng)
             if config.num_warm_up_steps:
                 start = self._advance(fresh, start, num_steps=config.num_warm_up_steps, rng=rng)
             x, y = torch.cat([x, fresh]), torch.cat([y, start])
+        y = exchange_ends(
+            x, y, epsilon=self.epsilon, num_rounds=config.num_exchange_rounds, rng=rng
+        )
         y = self._advance(x, y, num_steps=config.num_langevin_steps, rng=rng)
         self.chains.write(rows, x, y)
+        if config.num_exchange_rounds:
+            self.pairs = self.chains.pairs
         return y
+
+    def _start(self, problem: EOTProblem, x: Points, *, rng: torch.Generator) -> Points:
+        """Where new chains of the buffer start: as `initial`; with exchanges at draws of Y.
+
+        These are offered exchanges with the buffer, so that they join the others in equilibrium;
+        while it is being filled, with those of the same batch.
+        """
+        if not self.config.num_exchange_rounds:
+            return self.initial(x, rng=rng)
+        y = problem.target.sample(len(x), rng=rng)
+        assert isinstance(self.chains, ReplayBuffer)
+        if self.chains.filled < self.config.buffer_size:
+            rounds = self.config.num_test_exchange_rounds
+            return exchange_ends(x, y, epsilon=self.epsilon, num_rounds=rounds, rng=rng)
+        return self._exchanged(x, y, self.chains.pairs, rng=rng)
+
+    def _exchanged(
+        self,
+        x: Points,
+        y: Points,
+        pairs: tuple[Points, Points],
+        *,
+        rng: torch.Generator,
+        rows: Rows | None = None,
+    ) -> Points:
+        rounds = self.config.num_test_exchange_rounds
+        return exchange_with_pairs(
+            x, y, *pairs, epsilon=self.epsilon, num_rounds=rounds, rng=rng, rows=rows
+        )
 
     def _advance_persistent(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:
         source = problem.source
@@ -260,11 +309,25 @@ class EgNOT:
         with self.potential.averaged():
             return self.langevin(
                 x,
-                self.initial(x, rng=rng, rows=rows),
+                self._sample_start(x, rng=rng, rows=rows),
                 num_steps=self.config.num_test_langevin_steps,
                 rng=rng,
                 rows=rows,
             )
+
+    def _sample_start(self, x: Points, *, rng: torch.Generator, rows: Rows | None = None) -> Points:
+        if not self.config.num_exchange_rounds:
+            return self.initial(x, rng=rng, rows=rows)
+        if self.pairs is None:
+            raise ConfigError(
+                "num_exchange_rounds: found samples asked for before any step of training, "
+                "expected the pairs that they start from. Train first."
+            )
+        share = rows or Rows(len(x))
+        first = torch.randint(len(self.pairs[1]), (share.total,), generator=rng, device=rng.device)[
+            share.index
+        ]
+        return self._exchanged(x, self.pairs[1][first], self.pairs, rng=rng, rows=rows)
 
     def state_dict(self) -> dict[str, Any]:
         training: dict[str, Any] = {
@@ -273,10 +336,17 @@ class EgNOT:
         }
         if self.chains is not None:
             training["chains"] = self.chains.state_dict()
-        return {"model": {"potential": self.potential.model_state()}, "training": training}
+        model: dict[str, Any] = {"potential": self.potential.model_state()}
+        if self.pairs is not None:
+            x, y = self.pairs  # copies: the buffer is saved too, and no tensor may be there twice
+            model["pairs"] = {"x": x.clone(), "y": y.clone()}
+        return {"model": model, "training": training}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         training = state.get("training")
+        if "pairs" in state["model"]:
+            pairs = state["model"]["pairs"]
+            self.pairs = pairs["x"].to(self.device), pairs["y"].to(self.device)
         self.potential.load(state["model"]["potential"], training and training["potential"])
         if not training:
             return

@@ -25,13 +25,14 @@ from entropic_ot.dynamics.euler_maruyama import (
     noise_scales,
     time_grid,
 )
+from entropic_ot.dynamics.exchange import exchange_ends
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.networks import build_drift, build_potential
 from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift, MLPPotential
 from entropic_ot.networks.mlp_path import Grid, mlp_path
 from entropic_ot.networks.unet import UNetDrift, time_features
 from entropic_ot.problems.base import EOTProblem
-from entropic_ot.solvers.adjoint_matching import bridge_points, choose_paths, exchange_ends
+from entropic_ot.solvers.adjoint_matching import bridge_points, choose_paths
 from entropic_ot.solvers.base import (
     AveragedModule,
     adam,

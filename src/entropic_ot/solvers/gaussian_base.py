@@ -16,11 +16,8 @@ import torch
 
 from entropic_ot.errors import ConfigError
 from entropic_ot.problems.gaussian import GaussianPlan
-from entropic_ot.solvers.config import GaussianBaseConfig
+from entropic_ot.solvers.config import GAUSSIAN_BASE_MAX_DIM, GaussianBaseConfig
 from entropic_ot.types import PerPoint, Points
-
-MAX_DIM = 4096
-"""Values of an image: the fit takes some dim^3 operations, and dim^2 numbers for each step."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,11 @@ class GaussianBase:
         times: the starts of the Euler steps. Raises ConfigError for images of too many values.
         """
         dim = x[0].numel()
-        if dim > MAX_DIM:
+        if dim > GAUSSIAN_BASE_MAX_DIM:
             raise ConfigError(
                 f"drift_form: found gaussian_endpoint for images of {dim} values, expected "
-                f"{MAX_DIM} at most: their covariances would not fit. Set bounded_endpoint."
+                f"{GAUSSIAN_BASE_MAX_DIM} at most: their covariances would not fit. "
+                "Set bounded_endpoint."
             )
         basis = cosine_basis(tuple(x.shape[1:]))
         mean0, a = _moments(x, basis, config)

@@ -16,10 +16,11 @@ import torch
 from entropic_ot.costs import DecodedHalfSquaredEuclidean
 from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError
+from entropic_ot.experiments.divergence import FACTOR, cost_scale
 from entropic_ot.experiments.fit import DivergenceError, fit
 from entropic_ot.experiments.store import LOG, MODEL, STATE, RunStore, load_tree
 from entropic_ot.networks.config import NetworkConfig
-from entropic_ot.problems.base import EOTProblem
+from entropic_ot.problems.base import ArrayDistribution, EOTProblem
 from entropic_ot.solvers.base import AveragedModule, Solver
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, LightSBConfig, SinkhornConfig
 from entropic_ot.solvers.egnot import EgNOT
@@ -27,6 +28,7 @@ from entropic_ot.solvers.enot import ENOT
 from entropic_ot.solvers.lightsb import LightSB
 from entropic_ot.solvers.sinkhorn import Sinkhorn
 
+CPU = torch.device("cpu")
 EPSILON = 0.5
 VECTOR, IMAGE = (3,), (3, 8, 8)
 MLP = NetworkConfig(kind="mlp", width=8, depth=2)
@@ -317,6 +319,86 @@ def test_a_training_that_really_diverges_is_stopped() -> None:
     solver = EgNOT(VECTOR, config, epsilon=EPSILON)
     with pytest.raises(DivergenceError, match="potential_gap is"):
         fit(solver, problem_of(VECTOR), steps=20, show=quiet)
+
+
+def wide(factor: float) -> EOTProblem:
+    """Standard normal points to such points times `factor`."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 200, 3)).astype(np.float32)
+    return EOTProblem.from_arrays(x, factor * y, epsilon=EPSILON)
+
+
+def test_the_scale_of_costs_is_that_of_the_problem() -> None:
+    """The mean cost of independent pairs is (1 + factor^2) 3 / 2, epsilon D is 1.5."""
+    for factor in (1.0, 100.0):
+        expected = 1 + 1.5 * (1 + factor**2) + 1.5
+        # Of 8 pairs: 24 squares, whose mean has a standard error of sqrt(2 / 24), 29 %.
+        assert cost_scale(wide(factor), device=CPU) == pytest.approx(expected, rel=0.9)
+
+
+class Growing:
+    """A solver whose potential gap grows tenfold a step from 1; its weights stay as they are."""
+
+    def __init__(self, solver: Solver, sign: float = 1.0) -> None:
+        self.solver, self.sign, self.gap = solver, sign, 1.0
+
+    def step(
+        self, problem: EOTProblem, *, rng: torch.Generator, progress: float
+    ) -> dict[str, float]:
+        logs, self.gap = {"potential_gap": self.sign * self.gap}, 10 * self.gap
+        return logs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.solver, name)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_a_gap_beyond_all_costs_stops_and_keeps_the_last_checkpoint(
+    factor: float, sign: float, tmp_path: Path
+) -> None:
+    problem = wide(factor)
+    limit = FACTOR * cost_scale(problem, device=CPU)
+    first = next(step for step in range(1, 20) if 10.0 ** (step - 1) > limit)
+    solver = EgNOT(VECTOR, EGNOT_TINY, epsilon=EPSILON)
+    solver.step(problem, rng=make_rng(0), progress=0.0)  # a state with chains
+    store = RunStore(tmp_path, fingerprint="a")
+    with pytest.raises(DivergenceError) as error:
+        fit(
+            Growing(solver, sign), problem, steps=20, store=store, checkpoint_seconds=0,
+            label="name", show=quiet,
+        )  # fmt: skip
+    words = rf"name: potential_gap is {sign * 10.0 ** (first - 1):.3g} at step {first}, expected "
+    assert str(error.value).startswith(words)
+    assert "(now step_size = 0.09, learning_rate = 0.001)" in str(error.value)
+    assert load_tree(tmp_path / STATE)[1]["step"] == first - 1
+    assert logged_steps(tmp_path) == list(range(1, first))
+
+
+@pytest.mark.fault(
+    "loss of EgNOT grows and stays finite (learning rate a thousand times too high)",
+    "stopped where it is beyond a thousand times the costs of its problem, which the message names",
+)
+def test_a_potential_that_climbs_while_all_stays_finite_is_stopped() -> None:
+    """What EgNOT does with a learning rate a thousand times too high: the gap grows for hundreds of
+
+    steps before anything is infinite.
+    """
+    config = dataclasses.replace(
+        EGNOT_TINY, learning_rate=1.0, learning_rate_schedule="constant", step_size=0.1
+    )
+    solver = EgNOT(VECTOR, config, epsilon=EPSILON)
+    with pytest.raises(DivergenceError, match=r"potential_gap is -?\d\S+ at step \d+, .*diverges"):
+        fit(solver, problem_of(VECTOR), steps=400, show=quiet)
+
+
+def test_data_of_small_numbers_are_no_divergence() -> None:
+    """The drift's first answers do not depend on the data: energies of 0.1 beside costs of 1e-9."""
+    problem = problem_of(VECTOR)
+    assert isinstance(problem.source, ArrayDistribution)
+    small = (1e-5 * side.at(torch.arange(20)).numpy() for side in (problem.source, problem.target))
+    solver = ENOT(VECTOR, dataclasses.replace(ENOT_TINY, epsilon_ramp=0.0), epsilon=0.0)
+    fit(solver, EOTProblem.from_arrays(*small, epsilon=0.0), steps=3, show=quiet)
 
 
 def test_solver_and_problem_must_agree_about_epsilon() -> None:

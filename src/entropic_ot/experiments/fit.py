@@ -13,7 +13,12 @@ from entropic_ot import distributed
 from entropic_ot.costs import HalfSquaredEuclidean
 from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError, DataError
-from entropic_ot.experiments.divergence import DivergenceError, check_logs, check_state
+from entropic_ot.experiments.divergence import (
+    DivergenceError,
+    check_logs,
+    check_state,
+    cost_scale,
+)
 from entropic_ot.experiments.store import RunStore
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.progress import Progress
@@ -49,8 +54,8 @@ def fit(
 
     With a `store` the run resumes from its last checkpoint, bit-identically on the CPU: the state
     of the solver, of its chains and of the generator are all in the checkpoint.
-    Raises DivergenceError at the first loss that is not finite, or where the weights are not when a
-    checkpoint is due; the last checkpoint stays.
+    Raises DivergenceError at the first loss that is not finite or beyond all costs of the problem,
+    or where the weights are not finite when a checkpoint is due; the last checkpoint stays.
     Raises ConfigError when solver and problem disagree about epsilon or the cost.
     """
     cost = getattr(solver, "cost", HalfSquaredEuclidean())
@@ -78,6 +83,7 @@ def fit(
         log_points=log_points,
         label=label,
         show=show,
+        scale=cost_scale(problem, device=solver.device),
     )
 
 
@@ -93,11 +99,13 @@ def train_steps(
     label: str,
     show: Callable[[str], None] | None = None,
     after_step: Callable[[int], None] | None = None,
+    scale: float | None = None,
 ) -> float:
     """`one_step(rng, progress)` until there are `steps`, as `fit` describes; returns the seconds.
 
     `after_step(number of steps done)` must not change what is trained. In several processes (see
     `distributed`) each calls this; the main one alone writes, and what is logged are means of all.
+    `scale`: as in `check_logs`.
     """
     device, main = trained.device, distributed.is_main()
     rng = make_rng(seed, device)
@@ -117,7 +125,7 @@ def train_steps(
     began = last_checkpoint = time.perf_counter()
     for step in range(start, steps):
         logs = distributed.mean_logs(one_step(rng, step / steps), device=device)
-        check_logs(logs, trained, label=label, step=step + 1)
+        check_logs(logs, trained, label=label, step=step + 1, scale=scale)
         now = time.perf_counter()
         seconds = spent + now - began
         progress.update(step + 1, logs)

@@ -59,6 +59,7 @@ def training_config(**changed: Any) -> GeneratorTrainingConfig:
 def encoding_config(**changed: Any) -> EncodingConfig:
     """An encoding that takes seconds."""
     given: dict[str, Any] = {
+        "latent": "w",
         "sides": ("target",),
         "max_images": 12,
         "width": 8,

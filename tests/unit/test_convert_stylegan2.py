@@ -389,6 +389,31 @@ def deep_modules(key: str, depth: int) -> Persistent:
     return module
 
 
+class SameArguments:
+    """A call whose tuple of arguments stands once in the file."""
+
+    def __init__(self, arguments: tuple[Any, ...]) -> None:
+        self.arguments = arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return torch._utils._rebuild_tensor_v2, self.arguments
+
+
+def many_tensors(size: tuple[int, ...], *, number: int) -> list[Calls]:
+    """Tensors of one size, which stands once in the file: 24 bytes of it are a tensor."""
+    opened, hooks = Calls(torch.storage._load_from_bytes, WHOLE), dict[str, Any]()
+    return [
+        Calls(torch._utils._rebuild_tensor_v2, opened, 0, size, size, False, hooks)
+        for _ in range(number)
+    ]
+
+
+def many_calls(more: tuple[int, ...], *, number: int) -> list[SameArguments]:
+    opened = Calls(torch.storage._load_from_bytes, WHOLE)
+    arguments = (opened, 0, (5,), (1,), False, {}, None, *more)
+    return [SameArguments(arguments) for _ in range(number)]
+
+
 BOMBS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a name that is none": (
         lambda c: mapping_state(c)["_buffers"].update({"a\x1b[2J": torch.zeros(1)}),
@@ -442,6 +467,14 @@ BOMBS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
             dict.fromkeys(("w_avg", "a"), rebuilt(WHOLE, 0, (5,), (1,)))
         ),
         "expected a tensor of its own",
+    ),
+    "a size of many numbers, for many tensors": (
+        lambda c: c.update(D=many_tensors((1,) * 100_000, number=20_000)),
+        "a tensor that is no view of a storage",
+    ),
+    "more arguments than a tensor has, for many": (
+        lambda c: c.update(D=many_calls((1,) * 100_000, number=20_000)),
+        "other arguments than those of torch._utils._rebuild_tensor_v2",
     ),
     "a set that is no list": (
         lambda c: c["G_ema"].meta["state"].update(hooks=Calls(set, "text")),

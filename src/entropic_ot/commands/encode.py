@@ -1,4 +1,4 @@
-"""`entropic-ot encode`: the images of a prepared data set as points of a generator's space of w."""
+"""`entropic-ot encode`: the images of a prepared data set as points of a latent space."""
 
 from __future__ import annotations
 

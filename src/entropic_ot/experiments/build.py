@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +26,14 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.paths import PREPARED, RAW, Layout, dataset_name
 from entropic_ot.experiments.store import load_arrays
-from entropic_ot.generators.encoding import LatentMoments, encoder_of
+from entropic_ot.generators.config import Latent
+from entropic_ot.generators.encoding import LatentMoments
 from entropic_ot.generators.latent_space import (
     Decode,
+    EncodedStart,
     MappedNormal,
     decode_w,
     decode_z,
-    in_batches,
 )
 from entropic_ot.networks.stylegan2_file import load_generator
 from entropic_ot.problems.base import ArrayDistribution, Distribution, EOTProblem
@@ -53,9 +53,6 @@ from entropic_ot.solvers.enot import ENOT
 from entropic_ot.solvers.lightsb import LightSB
 from entropic_ot.solvers.sinkhorn import Sinkhorn
 
-ENCODE_BATCH = 64
-"""Images at once of which an encoder says where their chains start."""
-
 
 @dataclass(frozen=True)
 class LatentSide:
@@ -70,7 +67,10 @@ class LatentSide:
     cost: Cost
     """Between a source point and a latent."""
     start: Start | None
-    """Where EgNOT's chains start; None: at a draw of N(0, I)."""
+    """Where EgNOT's chains start; None: where its base potential says."""
+    generator: Decode
+    """z -> G(z), whatever the space of the problem."""
+    z_dim: int
 
 
 @dataclass(frozen=True)
@@ -184,25 +184,32 @@ def _latent(config: RunConfig, problem: LatentProblem, *, device: torch.device) 
             "problem.images.image_size, or take another generator."
         )
 
+    from_z = decode_z(generator, precision=precision)
+
     def with_images(
         decode: Decode, cost: Cost, source: Distribution, target: Distribution,
         test_source: Distribution, start: Start | None = None,
     ) -> Benchmark:  # fmt: skip
-        side = LatentSide(decode, images.test_source, images.test_target, cost, start)
+        side = LatentSide(
+            decode, images.test_source, images.test_target, cost, start, from_z, sizes.z_dim
+        )
         return Benchmark(source, target, test_source, target, latent=side)
 
+    path, start = layout.latents(problem.generator, dataset), None
+    encoded = load_arrays(path, command="encode") if problem.reads_encoded else {}
+    if problem.start != "base":
+        latent: Latent = "z" if problem.space == "z" else "w"
+        descend = problem.start == "encoded"
+        start = EncodedStart(encoded, generator, latent=latent, descend=descend, path=str(path))
     if problem.space == "z":
-        decode = decode_z(generator, precision=precision)
-        cost = DecodedHalfSquaredEuclidean(decode)
+        cost = DecodedHalfSquaredEuclidean(from_z)
         normal = StandardNormal((sizes.z_dim,))
-        return with_images(decode, cost, images.source, normal, images.test_source)
-    encoded = load_arrays(layout.latents(problem.generator, dataset), command="encode")
+        return with_images(from_z, cost, images.source, normal, images.test_source, start)
     mean, root = (torch.from_numpy(encoded[name]).to(device) for name in ("w_mean", "w_root"))
     moments = LatentMoments(mean, root)
     decode = decode_w(generator, moments.w_of, precision=precision)
     own = MappedNormal(generator, moments.u_of)
     if problem.space == "w":
-        start = partial(in_batches, encoder_of(encoded, generator), batch_size=ENCODE_BATCH)
         cost = DecodedHalfSquaredEuclidean(decode)
         return with_images(decode, cost, images.source, own, images.test_source, start)
     train, test = (

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks.config import NetworkConfig, check_kind
 from entropic_ot.solvers.config import (
+    GAUSSIAN_BASE_MAX_DIM,
     DiscretePlanConfig,
     EgNOTConfig,
     ENOTConfig,
@@ -281,8 +282,24 @@ class LatentProblem:
     """Key below `generators` in params.yaml."""
     space: Literal["z", "w", "encoded"]
     """z: source images x to z ~ N(0, I), cost 1/2 |x - G(z)|^2, for egnot. w: the same to the
-    generator's own w, whitened, with chains that start from an encoder's guess. encoded: the w of
-    encoded source images to the generator's own w, whitened, cost 1/2 |w - w'|^2, for all."""
+    generator's own w, whitened. encoded: the w of encoded source images to the generator's own w,
+    whitened, cost 1/2 |w - w'|^2, for all."""
+    start: Literal["base", "encoder", "encoded"]
+    """Where egnot's chains start in z and w. base: at draws of its base_potential. encoder: where
+    the generator's encoder says (z: with encoding.latent z). encoded: where descent from there
+    ends, the point that x is encoded as."""
+
+    def __post_init__(self) -> None:
+        if self.space == "encoded" and self.start != "base":
+            raise ConfigError(
+                f"start: found {self.start} with space encoded, expected base: there chains start "
+                "from encoded images already, which are the source. Set it."
+            )
+
+    @property
+    def reads_encoded(self) -> bool:
+        """Whether a run reads the encoded images (or their encoder) besides the generator."""
+        return self.space != "z" or self.start != "base"
 
 
 ProblemConfig = (
@@ -311,6 +328,16 @@ def has_images(problem: ProblemConfig) -> bool:
     return isinstance(problem, (ColouredMNISTProblem, FacesProblem, ImageClassesProblem))
 
 
+def num_values(problem: ProblemConfig) -> int:
+    """Values of an image (at least, where the data decides on colour); 0 for other points."""
+    images = ArraysProblem | ColouredMNISTProblem | FacesProblem | ImageClassesProblem
+    if not isinstance(problem, images) or problem.image_size is None:
+        return 0
+    grey = isinstance(problem, ArraysProblem)
+    grey = grey or (isinstance(problem, FacesProblem) and problem.dataset == "orl")
+    return (1 if grey else 3) * problem.image_size**2
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComputeConfig:
     """Where and how numbers are computed, the same for all runs."""
@@ -332,8 +359,8 @@ class ComputeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """How a trained run is sampled and measured, the same for all runs of a case."""
+class SamplingConfig:
+    """How a trained run is sampled, the same for all runs of a case."""
 
     num_samples: int
     """Pairs (x, y) drawn from the learned plan."""
@@ -354,8 +381,6 @@ class EvaluationConfig:
     """Points sampled at once: bounds the memory."""
     seed: int
     """Seed of the test points and of the sampling noise."""
-    metrics: tuple[str, ...]
-    """Names from the registry in entropic_ot.metrics."""
 
     def __post_init__(self) -> None:
         # Two is the least with which a variance and a U-statistic are defined.
@@ -368,6 +393,17 @@ class EvaluationConfig:
                 "num_path_times: found 1, expected 0 or an integer >= 2: the times are "
                 "j / num_path_times inside (0, 1), and 1 has none"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(SamplingConfig):
+    """How a trained run is sampled and measured, the same for all runs of a case."""
+
+    metrics: tuple[str, ...]
+    """Names from the registry in entropic_ot.metrics."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.metrics:
             raise ConfigError("metrics: found an empty list, expected at least one metric")
         for name in self.metrics:
@@ -379,6 +415,12 @@ class EvaluationConfig:
                     f"{key}: found 0, expected an integer >= {least}, because metrics asks for "
                     f"{name}. Raise it, or take {name} out of metrics."
                 )
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """What of it samples depend on: they are not drawn again for another metric."""
+        names = [f.name for f in dataclasses.fields(SamplingConfig)]
+        return SamplingConfig(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -477,6 +519,7 @@ class RunConfig:
         seeds(self, "seed")
         if isinstance(self.solver, ENOTConfig):
             self.solver.check_epsilon(self.epsilon)
+            self._check_gaussian_base(self.solver.drift_form)
         self._check_networks()
 
     def _check_decoded(self) -> None:
@@ -492,6 +535,16 @@ class RunConfig:
                 f"settings.base_potential: found {self.solver.base_potential} for a latent problem "
                 f"with space {self.problem.space}, expected standard_normal: chains of latents "
                 "cannot start from images. Set it."
+            )
+
+    def _check_gaussian_base(self, drift_form: str) -> None:
+        """Images too large for a Gaussian fit, as far as their size is known without the data."""
+        dim = num_values(self.problem)
+        if drift_form == "gaussian_endpoint" and dim > GAUSSIAN_BASE_MAX_DIM:
+            raise ConfigError(
+                f"settings.drift_form: found gaussian_endpoint for images of {dim} values, "
+                f"expected {GAUSSIAN_BASE_MAX_DIM} at most: their covariances would not fit. "
+                "Set bounded_endpoint, or lower problem.image_size."
             )
 
     def _check_networks(self) -> None:
@@ -583,6 +636,11 @@ class _RunWithoutSolver:
     num_steps: int
     problem: ProblemConfig
     compute: ComputeConfig
+
+
+def load_sampling(path: Path) -> SamplingConfig:
+    """The settings in results/<scale>/config/<case>/sampling.json."""
+    return from_mapping(SamplingConfig, read_mapping(path), str(path))
 
 
 def load_evaluation(path: Path) -> EvaluationConfig:

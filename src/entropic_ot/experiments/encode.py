@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from entropic_ot.files import atomic_path
 from entropic_ot.generators.config import EncodingConfig
 from entropic_ot.generators.encoding import (
     ENCODER,
+    SETTINGS,
     EncoderTraining,
     encode,
     image_of,
@@ -73,15 +76,17 @@ class ImageEncoder:
         return cls(training, seconds)
 
     def __call__(self, images: NDArray[Any]) -> Arrays:
-        """Images [n, channels, size, size] as w, error, encoder_error and, in bytes, images."""
+        """Images [n, channels, size, size] as w (and z), errors and, in bytes, images."""
         own = self.training
         parts = []
         for start in range(0, len(images), own.config.batch_size):
             rows = torch.from_numpy(np.array(images[start : start + own.config.batch_size]))
             pixels = from_bytes(rows).to(own.device)
             found = encode(pixels, own.encoder, own.generator, own.moments, own.config)
+            z = {"z": found.points.cpu().numpy()} if own.config.latent == "z" else {}
             parts.append(
                 {
+                    **z,
                     "w": found.w.cpu().numpy(),
                     "error": found.error.cpu().numpy(),
                     "encoder_error": found.encoder_error.cpu().numpy(),
@@ -93,12 +98,13 @@ class ImageEncoder:
 
     @torch.no_grad()
     def summary(self) -> Arrays:
-        """w_mean and w_root of the latent space, images of draws of z, and the encoder."""
+        """w_mean and w_root of the space of w, images of draws of z, the encoder, its settings."""
         own = self.training
         rng = make_rng(own.config.seed + 1, own.device)
         z = torch.randn(NUM_GENERATED, own.generator.config.z_dim, generator=rng, device=own.device)
         weights = own.encoder.state_dict()
         return {f"{ENCODER}{name}": w.cpu().numpy() for name, w in weights.items()} | {
+            SETTINGS: np.array(json.dumps(dataclasses.asdict(own.config))),
             "w_mean": own.moments.mean.cpu().numpy(),
             "w_root": own.moments.root.cpu().numpy(),
             "mean_image": as_bytes(image_of(own.generator, own.moments.mean[None])),
@@ -118,8 +124,9 @@ class EncodedDataSet:
 def encode_data_set(encoder: ImageEncoder, data: Path, work: Path, *, label: str) -> EncodedDataSet:
     """The arrays of a latents file, for each array of the data set by its name, and a summary.
 
-    <name>_w [n, w_dim], <name>_error and <name>_encoder_error [n], <name>_original and
-    <name>_reconstruction uint8 [k, channels, size, size]; row i is row i of the data set's array.
+    <name>_w [n, w_dim], where z are encoded also <name>_z [n, z_dim], <name>_error and
+    <name>_encoder_error [n], <name>_original and <name>_reconstruction uint8 [k, channels, size,
+    size]; row i is row i of the data set's array.
 
     Chunks that are in `work` are not computed again.
     """

@@ -13,6 +13,7 @@ Transform = Literal[
     "flip", "translation", "rotation", "scale", "cutout", "brightness", "saturation", "contrast"
 ]
 Side = Literal["source", "target"]
+Latent = Literal["w", "z"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +136,10 @@ class GeneratorTrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingConfig:
-    """How images become points of the space of w: an encoder, then descent on each w."""
+    """How images become points of a latent space: an encoder, then descent on each point."""
 
+    latent: Latent
+    """The points: w, whitened; or z, whose w is what the mapping network makes of it."""
     sides: tuple[Side, ...]
     """Which side of the data set is encoded, or both."""
     max_images: int | None
@@ -150,12 +153,12 @@ class EncodingConfig:
     encoder_learning_rate: float
     """Adam's step size for the encoder, which falls to zero along a cosine."""
     num_steps: int
-    """Adam steps on the w of each image; 0: what the encoder says."""
+    """Adam steps on the point of each image; 0: what the encoder says."""
     learning_rate: float
-    """Their size in standard deviations of w; it falls to zero along a cosine."""
+    """Their size in standard deviations of w or z; it falls to zero along a cosine."""
     penalty: float
-    """Weight of the mean squared whitened w beside the mean squared error of a pixel: keeps w
-    where the generator knows it."""
+    """Weight beside the mean squared error of a pixel: of m, the mean square of the whitened w, or
+    of (m - 1)^2 with that of z. Keeps the point where the generator knows it."""
     batch_size: int
     """Images that are encoded at once: bounds the memory."""
     chunk_size: int

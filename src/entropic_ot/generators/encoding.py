@@ -1,8 +1,10 @@
-"""Images as points of a generator's space of w: an encoder first, then descent on each w.
+"""Images as points of a generator's latent space: an encoder first, then descent on each point.
 
-Points of that space are written as u, w = mean + L u with L L^T the covariance of w: there u has
-mean 0 and covariance I, so that one step size suits all directions, and the mean of u^2 says how
-far a point lies from what the generator was trained on (1 in the mean over its own samples).
+Points of the space of w are written as u, w = mean + L u with L L^T the covariance of w: there u
+has mean 0 and covariance I, so that one step size suits all directions, and the mean of u^2 says
+how far a point lies from what the generator was trained on (1 in the mean over its own samples).
+Points of z have that by themselves; their images depend on the direction of z alone, since the
+mapping network divides by its norm.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from entropic_ot.generators.config import EncodingConfig
+from entropic_ot.generators.config import EncodingConfig, Latent
 from entropic_ot.networks.stylegan2 import Generator
 from entropic_ot.solvers.base import decayed
 from entropic_ot.types import PerPoint, Points
@@ -68,10 +70,49 @@ def pixel_error(images: Points, others: Points) -> PerPoint:
     return (images - others).square().mean((1, 2, 3))
 
 
-class Encoder(nn.Module):
-    """Image [batch, channels, size, size] -> u [batch, w_dim]: halved to 4x4, then two layers."""
+@dataclass(frozen=True)
+class EncodedSpace:
+    """Where images are encoded: points [batch, dim] are u of the space of w, or z."""
 
-    def __init__(self, *, img_channels: int, resolution: int, w_dim: int, width: int) -> None:
+    latent: Latent
+    generator: Generator
+    moments: LatentMoments
+
+    @property
+    def dim(self) -> int:
+        sizes = self.generator.config
+        return sizes.w_dim if self.latent == "w" else sizes.z_dim
+
+    def w_of(self, points: Points) -> Points:
+        """The w of each point."""
+        if self.latent == "w":
+            return self.moments.w_of(points)
+        return cast("Points", self.generator.mapping(points))
+
+    def image_of(self, points: Points) -> Points:
+        """What the generator makes of each point."""
+        return image_of(self.generator, self.w_of(points))
+
+    def of_draw(self, z: Points, w: Points) -> Points:
+        """The points of latents z and their w."""
+        return self.moments.u_of(w) if self.latent == "w" else z
+
+    def guess(self, answer: Points) -> Points:
+        """What an encoder answers, as points: z gets mean square 1, which leaves its image."""
+        if self.latent == "w":
+            return answer
+        return answer * answer.square().mean(1, keepdim=True).clamp(min=1e-12).rsqrt()
+
+    def penalty(self, points: Points) -> PerPoint:
+        """How far points lie from what the generator was trained on, as EncodingConfig says."""
+        mean_square = points.square().mean(1)
+        return mean_square if self.latent == "w" else (mean_square - 1).square()
+
+
+class Encoder(nn.Module):
+    """Image [batch, channels, size, size] -> point [batch, dim]: halved to 4x4, then two layers."""
+
+    def __init__(self, *, img_channels: int, resolution: int, dim: int, width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(img_channels, width, 3, padding=1)
         levels = round(math.log2(resolution / 4))
@@ -81,7 +122,7 @@ class Encoder(nn.Module):
             for level in range(levels)
         )
         self.hidden = nn.Linear(16 * widths[-1], 256)
-        self.out = nn.Linear(256, w_dim)
+        self.out = nn.Linear(256, dim)
 
     def forward(self, image: Points) -> Points:
         h = F.silu(self.first(image.contiguous(memory_format=torch.channels_last)))
@@ -92,6 +133,8 @@ class Encoder(nn.Module):
 
 ENCODER = "encoder."
 """Before the names of an encoder's weights in a latents file."""
+SETTINGS = "encoding"
+"""Name of the encoding's settings in a latents file, as JSON."""
 
 
 def encoder_of(arrays: Mapping[str, np.ndarray], generator: Generator) -> Encoder:
@@ -105,7 +148,7 @@ def encoder_of(arrays: Mapping[str, np.ndarray], generator: Generator) -> Encode
     encoder = Encoder(
         img_channels=sizes.img_channels,
         resolution=sizes.resolution,
-        w_dim=sizes.w_dim,
+        dim=len(state["out.bias"]),
         width=len(state["first.weight"]),
     )
     encoder.load_state_dict(state)
@@ -114,16 +157,17 @@ def encoder_of(arrays: Mapping[str, np.ndarray], generator: Generator) -> Encode
 
 
 class EncoderTraining:
-    """An encoder learns u from images that the generator makes of known u.
+    """An encoder learns points from images that the generator makes of known points.
 
-    Its loss is the mean squared error of u plus that of the pixels of the image that its u makes,
-    each as a share of the error of the mean, u = 0.
+    Its loss is the mean squared error of a point plus that of the pixels of the image that its
+    point makes, as shares of the mean square of points and of the error of the mean w.
     """
 
     def __init__(
         self, config: EncodingConfig, generator: Generator, moments: LatentMoments
     ) -> None:
         self.config, self.generator, self.moments = config, generator, moments
+        self.space = EncodedSpace(config.latent, generator, moments)
         self.device = moments.mean.device
         sizes = generator.config
         with torch.random.fork_rng(devices=[]):
@@ -131,7 +175,7 @@ class EncoderTraining:
             encoder = Encoder(
                 img_channels=sizes.img_channels,
                 resolution=sizes.resolution,
-                w_dim=sizes.w_dim,
+                dim=self.space.dim,
                 width=config.width,
             )
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -142,12 +186,13 @@ class EncoderTraining:
         config, generator = self.config, self.generator
         z_shape = (config.encoder_batch_size, generator.config.z_dim)
         with torch.no_grad():
-            w = generator.mapping(torch.randn(z_shape, generator=rng, device=self.device))
-            u, images = self.moments.u_of(w), image_of(generator, w)
+            z = torch.randn(z_shape, generator=rng, device=self.device)
+            w = generator.mapping(z)
+            points, images = self.space.of_draw(z, w), image_of(generator, w)
             of_mean = pixel_error(image_of(generator, self.moments.mean[None]), images).mean()
-        found = self.encoder(images.clamp(-1, 1))
-        error = (found - u).square().mean() / u.square().mean()
-        pixels = pixel_error(image_of(generator, self.moments.w_of(found)), images).mean() / of_mean
+        found = self.space.guess(self.encoder(images.clamp(-1, 1)))
+        error = (found - points).square().mean() / points.square().mean()
+        pixels = pixel_error(self.space.image_of(found), images).mean() / of_mean
         for group in self.optimizer.param_groups:
             group["lr"] = decayed(config.encoder_learning_rate, "cosine", progress)
         self.optimizer.zero_grad(set_to_none=True)
@@ -168,9 +213,12 @@ class EncoderTraining:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Images as w [n, w_dim], the images of these w, and mean squared errors of a pixel [n]."""
+    """Images as points, the images of these, and mean squared errors of a pixel [n]."""
 
+    points: Points
+    """[n, dim] of `EncodedSpace`."""
     w: Points
+    """Theirs, [n, w_dim]."""
     reconstruction: Points
     error: PerPoint
     encoder_error: PerPoint
@@ -184,25 +232,27 @@ def encode(
     moments: LatentMoments,
     config: EncodingConfig,
 ) -> Encoded:
-    """The w of each image: Adam on pixel error + penalty mean(u^2), from what the encoder says.
+    """The point of each image: Adam on pixel error + penalty, from what the encoder says.
 
-    Nothing is drawn, and an image's w does not depend on the others but for rounding.
+    Nothing is drawn, and an image's point does not depend on the others but for rounding.
     """
+    space = EncodedSpace(config.latent, generator, moments)
     with torch.no_grad():
-        start = encoder(images)
-        encoder_error = pixel_error(image_of(generator, moments.w_of(start)), images)
-    u = start.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([u])
+        start = space.guess(encoder(images))
+        encoder_error = pixel_error(space.image_of(start), images)
+    points = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([points])
     for step in range(config.num_steps):
         for group in optimizer.param_groups:
             group["lr"] = decayed(config.learning_rate, "cosine", step / config.num_steps)
         optimizer.zero_grad(set_to_none=True)
-        error = pixel_error(image_of(generator, moments.w_of(u)), images)
-        loss = error.sum() + config.penalty * u.square().mean(1).sum()
+        with torch.enable_grad():
+            error = pixel_error(space.image_of(points), images)
+            loss = error.sum() + config.penalty * space.penalty(points).sum()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        w = moments.w_of(u)
+        w = space.w_of(points)
         reconstruction = image_of(generator, w)
         error = pixel_error(reconstruction, images)
-    return Encoded(w.detach(), reconstruction, error, encoder_error)
+    return Encoded(points.detach(), w.detach(), reconstruction, error, encoder_error)

@@ -7,13 +7,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
+import numpy as np
 import torch
 
-from entropic_ot.generators.encoding import image_of
+from entropic_ot.errors import ConfigError
+from entropic_ot.generators.config import EncodingConfig, Latent
+from entropic_ot.generators.encoding import (
+    SETTINGS,
+    EncodedSpace,
+    LatentMoments,
+    encode,
+    encoder_of,
+    image_of,
+)
 from entropic_ot.networks.stylegan2 import Generator
+from entropic_ot.strict import from_mapping
 from entropic_ot.types import Points
 
 Coordinates = Callable[[Points], Points]
@@ -62,3 +74,54 @@ class MappedNormal:
 def in_batches(function: Callable[[Points], Points], points: Points, *, batch_size: int) -> Points:
     """`function` of any number of points, `batch_size` at once; no graph is made."""
     return torch.cat([function(batch) for batch in points.split(batch_size)])
+
+
+ENCODER_BATCH = 64
+"""Images at once of which an encoder says where their chains start."""
+
+
+class EncodedStart:
+    """Images -> where their chains start: the points of `latent` that they are encoded as.
+
+    By the encoder of a latents file alone or, with `descend`, by its descent from there too, which
+    gives the same points as the file's to the images that are in it.
+
+    Raises ConfigError for z where what was encoded are w: the mapping network has no inverse.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray[Any, Any]],
+        generator: Generator,
+        *,
+        latent: Latent,
+        descend: bool,
+        path: str,
+    ) -> None:
+        self.config = from_mapping(EncodingConfig, json.loads(str(arrays[SETTINGS])), path)
+        if latent == "z" and self.config.latent != "z":
+            raise ConfigError(
+                f"problem.start: found chains of z that start from {path}, in which images are "
+                "encoded as w, expected z. Set encoding.latent: z of this generator."
+            )
+        device = next(generator.parameters()).device
+        mean, root = (torch.from_numpy(arrays[name]).to(device) for name in ("w_mean", "w_root"))
+        self.space = EncodedSpace(self.config.latent, generator, LatentMoments(mean, root))
+        self.encoder = encoder_of(arrays, generator)
+        self.latent, self.descend = latent, descend
+
+    def __call__(self, images: Points) -> Points:
+        """Images [batch, channels, size, size] -> [batch, dim]; in w these are whitened."""
+        size = self.config.batch_size if self.descend else ENCODER_BATCH
+        return in_batches(self._start, images, batch_size=size)
+
+    def _start(self, images: Points) -> Points:
+        space = self.space
+        if self.descend:
+            found = encode(images, self.encoder, space.generator, space.moments, self.config)
+            points = found.points
+        else:
+            points = space.guess(self.encoder(images))
+        if self.latent == space.latent:
+            return points
+        return space.moments.u_of(space.w_of(points))

@@ -31,6 +31,10 @@ from entropic_ot.restricted_pickle import (
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How torch.save starts in the format before zip files, the only one inside pickled tensors."""
 
+_MAX_DIMS = 8
+"""Dimensions of a tensor; published ones have at most four. A tuple of N numbers may be the size
+of K tensors, which would cost N * K."""
+
 _MAX_NAME = 200
 """Characters of a tensor's full name; published ones have less than 40."""
 
@@ -74,11 +78,21 @@ def _make_storage(data: Any) -> _Storage:
 
 
 def _make_tensor(
-    storage: Any, offset: Any, size: Any, stride: Any, _requires_grad: Any, _hooks: Any, *_: Any
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    _requires_grad: Any,
+    _hooks: Any,
+    _metadata: Any = None,
 ) -> PickledTensor:
-    numbers = [offset, *size, *stride] if type(size) is type(stride) is tuple else [None]
-    natural = all(type(n) is int and 0 <= n < 2**40 for n in numbers)
-    if type(storage) is not _Storage or not natural or len(size) != len(stride):
+    tuples = type(size) is type(stride) is tuple
+    if (
+        type(storage) is not _Storage
+        or not tuples
+        or not len(size) == len(stride) <= _MAX_DIMS
+        or not all(type(n) is int and 0 <= n < 2**40 for n in (offset, *size, *stride))
+    ):
         raise PickleRefused("a tensor that is no view of a storage")
     return PickledTensor(storage, offset, size, stride)
 

@@ -70,7 +70,14 @@ def test_a_panel_has_means_intervals_floors_and_published_numbers(ax: Axes) -> N
     low, high = ax.get_ylim()
     assert low < 0.02 and high > 0.15 + 0.6353, "floor and interval are within the panel"
     assert high < 6.77, "peers that are not run here do not stretch the axis"
-    assert "lower is better" in ax.get_title()
+    assert ax.get_title() == "gaussian: bw_uvp_plan [%], lower is better"
+
+
+def test_a_panel_of_a_distance_says_of_how_many_images(ax: Axes) -> None:
+    distance = row(experiment="faces_deblur", variant="orl", metric="kid_effnet", n=40)
+    (table,) = compare([distance], [])
+    pictures.comparison_panel(ax, table)
+    assert ax.get_title() == "faces_deblur: kid_effnet, lower is better, n = 40"
 
 
 def test_a_number_of_another_draw_of_the_problem_is_dotted(ax: Axes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,10 @@ def test_the_parts_are_the_arrays_of_the_data_set_alone() -> None:
     assert encoding.parts_of({name: images(1) for name in names}) == ["target_train", "target_test"]
 
 
-def test_a_square_is_filled_up_with_black() -> None:
-    shown = encoding.square(images(3), 2)
-    assert shown.shape == (2, 2, 3, 8, 8)
-    assert (shown[1, 1] == -1).all() and shown[1, 0].max() > 0
+def test_a_grid_is_filled_up_with_black() -> None:
+    shown = encoding.grid(images(4), 2, 3)
+    assert shown.shape == (2, 3, 3, 8, 8)
+    assert (shown[1, 1:] == -1).all() and shown[1, 0].max() > 0
 
 
 def test_the_error_of_the_mean_is_that_of_pixels_from_minus_one_to_one() -> None:
@@ -54,6 +55,10 @@ def test_the_histogram_counts_every_image() -> None:
     encoding.error_histogram(ax, errors, encoder_errors=3 * errors, mean_error=0.2)
     heights = [sum(bar.get_height() for bar in group) for group in ax.containers]
     assert heights == [50, 50]
+    ax.set_xlim(0.03, 0.4)  # within one power of ten several ticks are labelled
+    ax.figure.draw_without_rendering()  # type: ignore[union-attr]
+    labels = {text.get_text() for text in ax.get_xticklabels()}
+    assert {"0.05", "0.1", "0.2"} <= labels
 
 
 def test_a_latents_file_says_what_it_was_made_from() -> None:
@@ -63,12 +68,13 @@ def test_a_latents_file_says_what_it_was_made_from() -> None:
     assert "456789 with uncommitted edits" in encoding.made_from(RECORD | {"dirty": True})
 
 
-@pytest.mark.parametrize("num", [1, 16])
-def test_the_notebook_draws_a_latents_file(num: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("num", "latent"), [(1, "w"), (16, "z")])
+def test_the_notebook_draws_a_latents_file(num: int, latent: str, tmp_path: Path) -> None:
     jupytext = pytest.importorskip("jupytext")
     latents = tmp_path / "latents.npz"
     part = {
         "w": RNG.normal(size=(num, 4)),
+        latent: RNG.normal(size=(num, 4)),
         "error": RNG.uniform(0.001, 0.1, num),
         "encoder_error": RNG.uniform(0.01, 0.2, num),
         "original": images(num).astype(np.uint8),
@@ -88,6 +94,11 @@ def test_the_notebook_draws_a_latents_file(num: int, tmp_path: Path) -> None:
     provenance.write_text(json.dumps(RECORD))
     given = f"out = {str(tmp_path / 'figure')!r}\nlatents = {str(latents)!r}"
     given += f"\nprovenance = {str(provenance)!r}"
-    exec("\n".join([code[0], given, *code[1:]]), {})
+    names: dict[str, Any] = {}
+    exec("\n".join([code[0], given, *code[1:]]), names)
+    (left, right) = names["rows"][0]
+    assert left.get_title() == f"source train: images above G({latent})"
+    (legend,) = (text for text in right.get_legend().get_texts() if "descent" in text.get_text())
+    assert legend.get_text() == f"and descent on {latent}"
     assert (tmp_path / "figure.png").stat().st_size > 5000
     assert (tmp_path / "figure.pdf").exists()

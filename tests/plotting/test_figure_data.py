@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
 import numpy as np
 import pytest
+import yaml
 from problem_configs import GAUSSIAN, MIXTURE
 
 from entropic_ot import figure_data
 from entropic_ot.errors import DataError
+from entropic_ot.experiments import over_time
 from entropic_ot.experiments.config import (
     SOLVER_CONFIGS,
     ArraysProblem,
@@ -29,6 +33,7 @@ from entropic_ot.experiments.config import (
 )
 from entropic_ot.experiments.paths import Layout
 from entropic_ot.experiments.tables import as_csv
+from entropic_ot.metrics.registry import FEATURE_METRICS
 from entropic_ot.networks.config import NetworkConfig
 
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("workflow/notebooks/*.py"))
@@ -64,7 +69,9 @@ PROBLEMS: dict[str, tuple[str | None, ProblemConfig, tuple[int, ...]]] = {
     "cmnist_2to3": ("8px", DIGITS, (3, 8, 8)),
     "cmnist_latent": (
         "encoded",
-        LatentProblem(kind="latent", images=DIGITS, generator="threes", space="encoded"),
+        LatentProblem(
+            kind="latent", images=DIGITS, generator="threes", space="encoded", start="base"
+        ),
         (3, 8, 8),
     ),
     "msci": ("d50-2to4", MSCIProblem(kind="msci", dim=50, setting="2to4"), (50,)),
@@ -177,6 +184,14 @@ def write_results(experiment: str) -> tuple[list[str], Path]:
     table = layout.tables / "metrics.csv"
     table.parent.mkdir(parents=True)
     table.write_text(as_csv(rows))
+    at_times = [
+        {name: row[name] for name in over_time.COLUMNS if name in row}
+        | {"metric": "bw_uvp_path", "t": t, "value": t + row["seed"], "floor": 0.25}
+        for row in rows
+        if row["metric"] == "bw_uvp_plan"
+        for t in (0.5, 0.25)
+    ]
+    table.with_name(over_time.FILE).write_text(over_time.as_csv(at_times))
     return samples, table
 
 
@@ -245,6 +260,30 @@ def test_estimates_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }
 
 
+def test_a_metric_over_time_is_a_mean_over_seeds_at_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, table = write_results("gaussian")
+    results = figure_data.load_results(samples, table, "smoke")
+    found = results.over_time("bw_uvp_path", "gaussian-d3", 1.0, ["enot", "egnot", "lightsb"])
+    assert list(found) == ["enot", "egnot"]  # there is no LightSB
+    assert [(p.t, p.value, p.floor) for p in found["enot"]] == [(0.25, 0.75, 0.25), (0.5, 1, 0.25)]
+    assert [p.half_width for p in found["enot"]] == pytest.approx([12.706 / 2] * 2, rel=1e-4)
+    assert [(p.t, p.value, p.half_width) for p in found["egnot"]] == [
+        (0.25, 0.25, 0),
+        (0.5, 0.5, 0),
+    ]
+    assert results.of_case("gaussian-d3").over_time("bw_uvp_path", "gaussian-d3", 0.0, ["enot"])
+    assert results.over_time("bw_uvp_path", "gaussian-d3", 3.0, ["enot"]) == {}
+    for contents in ("a,b\n1,2\n", None):
+        table.with_name(over_time.FILE).unlink()
+        if contents is not None:
+            table.with_name(over_time.FILE).write_text(contents)
+        with pytest.raises(DataError, match=r"over_time\.csv: found .*entropic-ot table"):
+            figure_data.load_results(samples, table, "smoke")
+
+
 def test_comparison_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     samples, table = write_results("gaussian")
@@ -293,20 +332,79 @@ def test_results_are_what_one_figure_needs(tmp_path: Path, monkeypatch: pytest.M
     note = results.note(case, "egnot", 1.0, formats)
     assert note == "called “3”: 1 % (0),  hue 1°"
     assert results.note(case, "sinkhorn", 1.0, formats) == ""
+    variance = {"conditional_variance": "variance {:.0f}"}  # no method is ranked by it
+    assert results.note(case, "egnot", 1.0, variance) == "variance 1"
 
 
 def test_the_number_of_outputs_is_that_of_the_distances(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """lpips_diversity counts all outputs of each input: 320 of 40 inputs."""
+    """Diversity and variance count all outputs of each input, 320 of 40; real/real half of 40."""
     monkeypatch.chdir(tmp_path)
     samples, table = write_results("gaussian")
     results = figure_data.load_results(samples, table, "smoke")
     one = results.rows[0]
-    diversity = dataclasses.replace(one, metric="lpips_diversity", n=320)
-    rows = [dataclasses.replace(one, metric="fd_effnet", n=40), diversity]
+    counts = {"lpips_diversity": 320, "conditional_variance": 320, "fd_effnet_real": 20}
+    others = [dataclasses.replace(one, metric=name, n=n) for name, n in counts.items()]
+    rows = [*others, dataclasses.replace(one, metric="fd_effnet", n=40)]
     assert figure_data.Results(results.runs, rows).num_samples(one.case) == 40
-    assert figure_data.Results(results.runs, [diversity]).num_samples(one.case) == 320
+    assert figure_data.Results(results.runs, others).num_samples(one.case) is None
+
+
+def asked_for(settings: Any) -> set[str]:
+    """Every metric in this part of params.yaml, automatic ones too."""
+    if not isinstance(settings, dict):
+        return set()
+    own = {m for key in ("metrics", "auto_metrics") for m in settings.get(key) or []}
+    return own.union(*map(asked_for, settings.values()))
+
+
+def test_every_metric_of_an_experiment_on_images_has_a_column() -> None:
+    params = yaml.safe_load((NOTEBOOKS[0].parents[2] / "params.yaml").read_text())
+    tables = [f for f in params["figures"].values() if f["notebook"] == "image_table"]
+    names = {name for figure in tables for name in figure["experiments"]}
+    blocks = [params, *params["scales"].values()]
+    asked = asked_for(
+        {f"{n} {name}": b["experiments"].get(name) for n, b in enumerate(blocks) for name in names}
+    )
+    assert {"fid", "fid_generator", "precision_lenet", "latent_energy_distance"} <= asked
+    columns = figure_data.DISTANCES | figure_data.OTHERS
+    assert asked <= set(columns)
+    assert set(FEATURE_METRICS) <= set(columns)
+    assert set(figure_data.NOTES) <= set(columns)
+    assert len(set(columns.values())) == len(columns)
+
+
+def test_a_table_of_images_says_what_methods_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, table = write_results("cmnist_latent")
+    results = figure_data.load_results(samples, table, "smoke")
+    header, cells, rules = results.image_table(figure_data.OTHERS, seconds=True)
+    assert header[:6] == ["case", "n", "ε", "method", "called\n“3” [%]", "real"]
+    assert header[-1] == "train\n[s]" and header.count("real") == 1
+    assert all(len(line) == len(header) for line in cells) and rules == [0, 1]
+    case = results.cases[0]
+    problem = PROBLEMS["cmnist_latent"][1]
+    for file, seconds in zip(Layout("smoke").shared_records(problem), (300, 55.4), strict=True):
+        assert results.shared_seconds(case) is None
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"train_seconds": seconds}))
+    assert results.shared_seconds(case) == 355.4
+    header, cells, _ = results.image_table(figure_data.OTHERS, seconds=True)
+    assert (header[-1], cells[-1][-1].text) == ("shared\n[s]", "355")
+    header, _, _ = results.image_table(figure_data.DISTANCES, seconds=False)
+    assert header == ["case", "n", "ε", "method"]
+    assert Layout("smoke").shared_records(DIGITS) == []
+
+
+def test_the_first_rows_are_read_without_keeping_the_others(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.arange(12, dtype=np.float16).reshape(6, 2))
+    arrays = figure_data.LazyArrays(tmp_path / "a.npz")
+    first = arrays.first("x", 2)
+    assert first.dtype == np.float32 and first.tolist() == [[0, 1], [2, 3]]
+    assert arrays["x"].shape == (6, 2) and arrays.first("x", 9).shape == (6, 2)
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
 from entropic_ot import plotting
-from entropic_ot.plotting import Cell, Point
+from entropic_ot.plotting import Cell, Point, TimePoint
 
 LIMITS = ((-3.0, 3.0), (-3.0, 3.0))
 RNG = np.random.default_rng(0)
@@ -127,6 +127,45 @@ def test_the_spread_of_a_floor_is_a_band_around_it(ax: Axes) -> None:
     assert corners[:, 0].min() == pytest.approx(0.58) and corners[:, 0].max() == pytest.approx(1.42)
 
 
+def test_a_logarithmic_axis_labels_every_decade(ax: Axes) -> None:
+    points = [Point(epsilon, value) for epsilon, value in ((0.1, 1e-4), (1.0, 0.2))]
+    plotting.metric_by_epsilon(ax, {"enot": points}, "error", log=True)
+    low, high = ax.get_ylim()
+    inside = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    assert inside == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1])
+
+
+def test_metric_by_time_draws_a_curve_for_each_method_and_one_floor(ax: Axes) -> None:
+    series = {
+        "enot": [TimePoint(0.75, 0.5, 0.1, floor=0.01), TimePoint(0.25, 0.2, floor=0.02)],
+        "egnot": [TimePoint(0.5, 3.0, floor=0.04)],
+    }
+    plotting.metric_by_time(ax, series, "title", label="error")
+    curves = {c.get_label(): c.lines[0].get_xydata().tolist() for c in ax.containers}
+    assert curves == {"ENOT": [[0.25, 0.2], [0.75, 0.5]], "EgNOT": [[0.5, 3.0]]}
+    (floor,) = [line for line in ax.lines if line.get_label() == "exact sampler"]
+    assert floor.get_xydata().tolist() == [[0.25, 0.02], [0.5, 0.04], [0.75, 0.01]]
+    assert (ax.get_title(), ax.get_ylabel(), ax.get_xlim()) == ("title", "error", (0, 1))
+    low, high = ax.get_ylim()
+    assert ax.get_yscale() == "log" and low < 0.01 and high > 3
+
+
+def test_metric_by_time_without_values_says_so(ax: Axes) -> None:
+    plotting.metric_by_time(ax, {}, "title")
+    assert texts(ax) == ["no values over t\ntitle"]
+
+
+def test_panels_with_a_table_are_two_rows_for_each() -> None:
+    figure, tops, below = plotting.new_panels_with_table([15, 4], 2, 3)
+    assert tops.shape == (2, 3) and below.shape == (2, 3)
+    figure.draw_without_rendering()
+    heights = [ax.get_tightbbox().height for ax in tops[:, 0]]
+    assert heights[0] > heights[1]  # room for more lines
+    widths = [ax.get_position().width for ax in tops[0]]
+    assert widths[2] > 1.5 * widths[0]
+    assert plotting.new_panels_with_table([], 2, 0)[2].shape == (1, 1)
+
+
 def test_metric_by_epsilon_draws_values_and_floors(ax: Axes) -> None:
     series = {
         "enot": [Point(1.0, 0.5, floor=0.01), Point(0.1, 0.2, floor=0.01)],
@@ -209,6 +248,21 @@ def test_image_grid_wants_a_label_per_column(ax: Axes) -> None:
         plotting.image_grid(ax, np.zeros((1, 2, 3, 4, 4)), column_labels=["a"])
 
 
+def test_real_and_generated_images_are_told_apart(ax: Axes) -> None:
+    plotting.real_and_generated(ax, np.zeros((3, 3, 4, 4)), np.zeros((2, 3, 4, 4)))
+    labels = [(t.get_text(), y) for t, y in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)]
+    assert labels == [("real", 1.5), ("$G(z)$", 6.5)]
+    with pytest.raises(ValueError, match="row_labels: found 2, expected 1"):
+        plotting.image_grid(ax, np.zeros((1, 1, 1, 2, 2)), row_labels=["a", "b"])
+
+
+def test_trajectories_say_where_they_start(ax: Axes) -> None:
+    samples = {"path": np.zeros((3, 2, 1, 4, 4)), "path_t": np.array([0.0, 0.5, 1.0])}
+    for start, first in ((None, "0"), ("encoded", "0\nencoded")):
+        plotting.image_trajectories(ax, samples, num_inputs=2, num_times=3, start=start)
+        assert [t.get_text() for t in ax.get_xticklabels()] == [first, "0.5", "1"]
+
+
 def test_evenly_spaced_has_both_ends() -> None:
     assert list(plotting.evenly_spaced(11, 6)) == [0, 2, 4, 6, 8, 10]
     assert list(plotting.evenly_spaced(3, 6)) == [0, 1, 2]
@@ -251,11 +305,27 @@ def test_plan_panels_are_at_least_one() -> None:
     assert plotting.new_plan_panels(0, 3, 0)[2].shape == (1, 3, 1)
 
 
+def test_the_side_of_plan_panels_may_have_more_panels_than_there_are_rows() -> None:
+    _, side, axes = plotting.new_plan_panels(2, 3, 4, num_side=5)
+    assert side.shape == (2, 5) and axes.shape == (2, 3, 4)
+
+
+def test_the_last_columns_of_panels_may_be_wider() -> None:
+    figure, axes = plotting.new_panels(1, 4, last_column=2.0, num_last=2)
+    figure.draw_without_rendering()
+    widths = [ax.get_position().width for ax in axes[0]]
+    assert widths[0] == pytest.approx(widths[1]) and widths[2] == pytest.approx(widths[3])
+    assert widths[2] == pytest.approx(2 * widths[0])
+
+
 def test_data_column_wants_a_panel_for_each_metric() -> None:
     _, side, _ = plotting.new_plan_panels(1, 2, 1)
     curves = {"error": {"enot": [Point(1.0, 0.5)]}}
     plotting.data_column(side[0], PLAN, curves, LIMITS, "Data")
     assert [ax.get_title() for ax in side[0]] == ["Data", "error"]
+    assert side[0][1].get_yscale() == "linear"
+    plotting.data_column(side[0], PLAN, curves, LIMITS, "Data", log=["error"])
+    assert side[0][1].get_yscale() == "log"
     with pytest.raises(ValueError, match="zip"):
         plotting.data_column(side[0], PLAN, {}, LIMITS, "Data")
 

@@ -97,7 +97,7 @@ def test_true_is_one_error_with_every_file_its_size_and_where_to_get_it(
             f"- data/raw/msci/{file.name} ({file.size_bytes} bytes), for msci-d50-2to4" in message
         )
     assert f"- {CELEBA} (1443490838 bytes), for faces_deblur\n" in message
-    assert f"- {AFHQ} (size unknown), for cat2dog, cat2wild\n" in message
+    assert f"- {AFHQ} (about 0.7 GB), for cat2dog, cat2wild\n" in message
     for words in (
         "entropic-ot fetch msci --dim 50",
         "entropic-ot fetch celeba --out data/raw/celeba",

@@ -18,6 +18,7 @@ from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS
 from entropic_ot.experiments.evaluation import Evaluation, Value
 from entropic_ot.experiments.params import load_params
 from entropic_ot.experiments.params.resolved import weights_path
+from entropic_ot.metrics.energy_distance import energy_distance
 from entropic_ot.metrics.features import FeatureExtractor, lenet_features
 from entropic_ot.metrics.frechet import frechet_distance
 from entropic_ot.metrics.kernel_distance import kernel_distance
@@ -104,7 +105,7 @@ def test_sets_of_images_against_their_formula(name: str, tmp_path: Path) -> None
     real, found = extract(e["target"]), value_of(name, e)
     if metric.images == "target":
         a, b = split_real(real, seed=777)
-        assert (found.value, found.floor, found.n) == (frechet_distance(a, b), None, 12)
+        assert (found.value, found.floor, found.n) == (truth(metric.measure, a, b), None, 12)
         return
     points = extract(e[metric.images])
     assert found.n == len(points)
@@ -115,12 +116,26 @@ def test_sets_of_images_against_their_formula(name: str, tmp_path: Path) -> None
     assert found.floor == pytest.approx(truth(metric.measure, train, real), rel=1e-9)
 
 
-def test_features_of_real_images_are_kept_and_those_of_outputs_are_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "distance", ["fd_lenet", "kid_lenet", "fd_effnet", "kid_effnet", "fid", "kid"]
+)
+def test_every_distance_has_what_stands_beside_it(distance: str) -> None:
+    sides = {"": "y", "_generator": "generated", "_input": "x", "_real": "target"}
+    for suffix, array in sides.items():
+        name = f"{distance}{suffix}"
+        assert FEATURE_METRICS[name].images == array
+        assert METRICS[name].depends_on_n  # so that tables print it
+        assert METRICS[name].lower_is_better is (True if array == "y" else None)
+
+
+def test_features_of_what_all_runs_share_are_kept_and_those_of_outputs_are_not(
+    tmp_path: Path,
+) -> None:
     first = evaluation(tmp_path)
     names = ["fd_lenet", "precision_lenet", "fd_lenet_input", "fd_lenet_generator"]
     before = [value_of(name, first) for name in names]
-    # target, x, and as many training images as there are outputs and images of the generator
-    assert len(list(tmp_path.iterdir())) == 4
+    # target, x, generated, and as many training images as there are outputs and generated ones
+    assert len(list(tmp_path.iterdir())) == 5
 
     def fails(part: torch.Tensor) -> torch.Tensor:
         raise AssertionError("computed although it was kept")
@@ -128,6 +143,7 @@ def test_features_of_real_images_are_kept_and_those_of_outputs_are_not(tmp_path:
     kept = {"lenet": FeatureExtractor(EXTRACTORS["lenet"].name, EXTRACTORS["lenet"].sha256, fails)}
     again = evaluation(tmp_path, extractors=kept)
     assert value_of("fd_lenet_input", again) == before[2]
+    assert value_of("fd_lenet_generator", again) == before[3]
     with pytest.raises(AssertionError, match="computed although"):
         value_of("fd_lenet", again)
 
@@ -167,6 +183,21 @@ def test_vectors_are_no_images() -> None:
     vectors = {name: np.ones((9, 2), dtype=np.float32) for name in ("x", "y", "target")}
     with pytest.raises(DataError, match=r"found shape \(9, 2\)"):
         value_of("fd_effnet", evaluation(samples=vectors))
+
+
+def test_latents_are_compared_with_draws_of_their_target() -> None:
+    rng = np.random.default_rng(0)
+    y, target = (rng.standard_normal((400, 6)).astype(np.float32) for _ in range(2))
+    exact = value_of("latent_energy_distance", evaluation(samples=latents(y, target)))
+    assert (exact.floor, exact.n) == (0.0, 400)
+    assert exact.value == energy_distance(y, target)
+    assert exact.floor_std is not None and abs(exact.value) < 4 * exact.floor_std
+    wide = value_of("latent_energy_distance", evaluation(samples=latents(1.3 * y, target)))
+    assert wide.value > 10 * exact.floor_std and wide.floor_std == exact.floor_std
+
+
+def latents(y: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
+    return {"latent_y": y, "latent_target": target}
 
 
 # --- the classifier and LPIPS -----------------------------------------------------------------
@@ -234,6 +265,9 @@ def test_names_are_checked_with_the_problem() -> None:
         check_metrics(["fid"], "msci", "here")
     with pytest.raises(ConfigError, match=r"'fid_generator' is not .* but of latent; take it out"):
         check_metrics(["fid_generator"], "coloured_mnist", "here")
+    check_metrics(["latent_energy_distance"], "latent", "here", images_kind="image_classes")
+    with pytest.raises(ConfigError, match=r"'latent_energy_distance' is not .* of latent; take"):
+        check_metrics(["latent_energy_distance"], "image_classes", "here")
     with pytest.raises(ConfigError, match=r"found lpips_cost for images of 16 pixels, .* 31"):
         check_metrics(["lpips_cost"], "coloured_mnist", "here", image_size=16)
 
@@ -247,8 +281,9 @@ def test_what_metrics_need() -> None:
 def test_runs_name_the_files_that_their_metrics_need() -> None:
     params = load_params(PARAMS, scale="smoke")
     for run in params.runs:
-        of_faces = run.config.experiment == "faces_deblur"
-        assert run.weights == ([weights_path(w) for w in ("effnet", "lpips")] if of_faces else [])
+        photographs = run.config.experiment in ("faces_deblur", "afhq_cat2dog")
+        of_them = [weights_path(w) for w in ("effnet", "lpips")]
+        assert run.weights == (of_them if photographs else [])
     edits = {"experiments": {"cmnist_2to3": {"evaluation": {"metrics": ["fd_effnet"]}}}}
     params = load_params(PARAMS, scale="smoke", overrides=edits)
     digits = [run for run in params.runs if run.config.experiment == "cmnist_2to3"]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from problem_configs import PAIRS_ALONE
 
 from entropic_ot.data import msci
 from entropic_ot.data.checksums import ChecksumError
 from entropic_ot.data.fetch import MissingFilesError, fetch_files
 from entropic_ot.data.sources import looks_available, mirror_folders
 from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.experiments.build import Benchmark
+from entropic_ot.experiments.evaluate import METRIC_FUNCTIONS
+from entropic_ot.experiments.evaluation import Evaluation
 from entropic_ot.files import file_sha256
+from entropic_ot.problems.base import ArrayDistribution
 
 
 @pytest.fixture
@@ -191,3 +197,37 @@ def test_the_real_files_have_the_published_scales(
     data = msci.load_msci(tmp_path, dim, setting)
     assert data.scale == pytest.approx(scale, abs=5e-5)
     assert (len(data.source), len(data.target), len(data.evaluation)) == shapes
+
+
+@pytest.mark.extra  # all pairs of about 8000 cells, 50 components: some ten seconds of a core
+@pytest.mark.parametrize(
+    ("setting", "source", "target", "independent"),
+    [("2to4", 4.029, 3.105, 4.268), ("3to7", 3.105, 4.528, 2.275)],
+)
+def test_the_real_files_have_the_known_energy_distances(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    source: float,
+    target: float,
+    independent: float,
+) -> None:
+    """Of 50 components: source and target to the held-out day, and the independent coupling."""
+    monkeypatch.setenv("EOT_MIRROR", ":".join(map(str, _real_mirrors(50))))
+    fetch_files(msci.msci_files(50), tmp_path)
+    data = msci.load_msci(tmp_path, 50, setting)
+
+    def distance(metric: str, x: np.ndarray, y: np.ndarray, time: float) -> float:
+        cells = dataclasses.replace(data, time=time)
+        first, last = ArrayDistribution(data.source), ArrayDistribution(data.target)
+        benchmark = Benchmark(first, last, first, last, msci=cells)
+        evaluation = Evaluation({"x": x, "y": y}, benchmark, 0.1, PAIRS_ALONE)
+        return METRIC_FUNCTIONS[metric](evaluation).value
+
+    # The bridge at t = 0 is x and at t = 1 it is y, without noise: the numbers to their last digit.
+    one, other = data.source, data.target
+    assert distance("energy_distance", one, one, 0.0) == pytest.approx(source, abs=6e-4)
+    assert distance("energy_distance", other, other, 1.0) == pytest.approx(target, abs=6e-4)
+    drawn = distance("energy_distance_independent", one, one, data.time)
+    # One draw of the pairs and the noise: over ten of them the standard deviation was 0.04.
+    assert drawn == pytest.approx(independent, abs=0.15)

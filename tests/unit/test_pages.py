@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import struct
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,13 +79,13 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def make(root: Path) -> None:
+def make(root: Path, templates: Path = REPOSITORY / "workflow/pages") -> None:
     pages(
         root / "config/page.json",
         root / "tables/metrics.csv",
         REPOSITORY / "workflow/paper_values.yaml",
         root / "figures/comparison.png",
-        REPOSITORY / "workflow/pages",
+        templates,
         root,
     )
 
@@ -128,6 +130,25 @@ def test_papers_baselines_ours_and_floor_stand_side_by_side(made: Path) -> None:
     paper, sinkhorn, enot, floor = page.cells[at + 2 : at + 6]
     assert paper.startswith("ENOT 0.012 (m) ‡")
     assert (sinkhorn, enot, floor) == ("0.05", "0.02", "0.003")
+
+
+def test_a_template_that_is_edited_meanwhile_changes_no_page(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates = tmp_path / "templates"
+    shutil.copytree(REPOSITORY / "workflow/pages", templates)
+    before = [(made / f"{name}.html").read_bytes() for name in ("results", "runs", "settings")]
+
+    def render_and_edit(folder: Path, *words: Any, **values: Any) -> str:
+        with (folder / "style.css").open("a") as file:
+            file.write("/* edited */")
+        return render(folder, *words, **values)
+
+    monkeypatch.setattr("entropic_ot.commands.pages.render", render_and_edit)
+    with pytest.raises(DataError, match=r"templates: .*changed while it was read"):
+        make(made, templates)
+    after = [(made / f"{name}.html").read_bytes() for name in ("results", "runs", "settings")]
+    assert after == before
 
 
 def test_pages_need_nothing_beside_them(made: Path) -> None:

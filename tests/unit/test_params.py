@@ -23,6 +23,7 @@ from entropic_ot.experiments.config import (
     load_problem,
     load_reference,
     load_run,
+    load_sampling,
     to_json,
 )
 from entropic_ot.experiments.params import (
@@ -768,6 +769,9 @@ def test_a_run_survives_the_round_trip_through_its_file(
     assert methods == {"enot", "egnot", "sinkhorn", "lightsb"}
     for case, evaluation in params.evaluations.items():
         assert load_evaluation(layout.evaluation_config(case)) == evaluation
+        sampling = load_sampling(layout.sampling_config(case))
+        assert vars(evaluation) == vars(sampling) | {"metrics": evaluation.metrics}
+        assert str(layout.sampling_config(case)) not in params.page.settings
     for plan in params.references:
         assert load_reference(layout.reference_config(plan.case, plan.name)) == plan
     for dataset, problem in params.datasets.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from entropic_ot.metrics.perceptual import lpips_network
 from entropic_ot.metrics.registry import METRICS, needs_of
 from entropic_ot.networks.classifier import DigitClassifier
 
-RECORDED = ("train_seconds", "device", "commit", "dirty", "precision", "config_sha256")
+RECORDED = ("train_seconds", "device", "commit", "dirty", "precision", "compile", "config_sha256")
 """What of a run's provenance stands in each row."""
 
 
@@ -82,7 +83,9 @@ def evaluate(
     out: Path,
     reference: Path | None = None,
 ) -> None:
-    """Write {"rows": [...]}, one row per metric, with the columns of metrics.csv.
+    """Write {"rows": [...], "over_time": [...]}, with the columns of metrics.csv and over_time.csv.
+
+    The first has a row per metric, the second one per time of a metric that is a mean over times.
 
     At epsilon = 0 the metrics that need a discrete plan (`reference`) have no row.
     """
@@ -105,7 +108,8 @@ def evaluate(
         lpips=lpips_network(WEIGHTS) if "lpips" in needs else None,
         real_side=REAL_SIDE,
     )
-    rows = []
+    rows: list[dict[str, Any]] = []
+    over_time: list[dict[str, Any]] = []
     for name in settings.metrics:
         if "reference" in METRICS[name].needs and reference is None:
             if config.epsilon > 0:
@@ -116,30 +120,30 @@ def evaluate(
             print(f"{config.case} {config.name} {name}: left out at epsilon = 0", flush=True)
             continue
         result = METRIC_FUNCTIONS[name](evaluation)
+        key = {
+            "scale": config.scale,
+            "experiment": config.experiment,
+            "variant": config.variant,
+            "method": config.method,
+            "epsilon": config.epsilon,
+            "seed": config.seed,
+            "metric": name,
+        }
         rows.append(
             {
-                "scale": config.scale,
-                "experiment": config.experiment,
-                "method": config.method,
-                "epsilon": config.epsilon,
+                **key,
+                **record,
                 "dim": int(evaluation["x"][0].size),
-                "seed": config.seed,
-                "metric": name,
                 "value": result.value,
                 "floor": result.floor,
                 "n": result.n,
-                "train_seconds": record["train_seconds"],
-                "device": record["device"],
-                "commit": record["commit"],
-                "dirty": record["dirty"],
-                "variant": config.variant,
-                "precision": record["precision"],
-                "config_sha256": record["config_sha256"],
                 "floor_std": result.floor_std,
+                "compile": record["compile"],
             }
         )
+        over_time += [key | dataclasses.asdict(at_time) for at_time in result.over_time]
         known = result.floor is not None
         floor = f" (floor {floor_text(result.floor, result.floor_std)})" if known else ""
         print(f"{config.case} {config.name} {name} {result.value:.4g}{floor}", flush=True)
     remove_leftovers(out.parent, f".{out.name}.", ".part")
-    write_json(out, {"rows": rows})
+    write_json(out, {"rows": rows, "over_time": over_time})

@@ -11,6 +11,7 @@ from entropic_ot.experiments.comparison.text import NOTES
 from entropic_ot.experiments.page_config import load_page_config
 from entropic_ot.experiments.tables import read_csv
 from entropic_ot.files import write_text
+from entropic_ot.inputs import contents_of, expect_unchanged
 from entropic_ot.metrics.registry import METRICS
 from entropic_ot.pages.render import picture, render
 from entropic_ot.pages.results import sections
@@ -25,6 +26,7 @@ def pages(
 
     They hold no time and no path of this machine: from the same inputs come the same bytes.
     """
+    before = contents_of([metrics, paper_values, overview, templates])
     config = load_page_config(config_path)
     rows = read_csv(metrics)
     if unknown := sorted({row.metric for row in rows} - set(METRICS)):
@@ -51,7 +53,11 @@ def pages(
         "runs": {"cases": cases(rows), **provenance},
         "settings": {"groups": settings_groups([Path(path) for path in config.settings])},
     }
-    for name, own in values.items():
-        text = render(templates, f"{name}.html", page=name, scale=config.scale, **own)
+    texts = {
+        name: render(templates, f"{name}.html", page=name, scale=config.scale, **own)
+        for name, own in values.items()
+    }
+    expect_unchanged(before)
+    for name, text in texts.items():
         write_text(out / f"{name}.html", text)
     print(f"{out}: {', '.join(f'{name}.html' for name in values)}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from entropic_ot.experiments.params import Params, load_params
+from entropic_ot.experiments.statistics import floor_text
 from entropic_ot.experiments.tables import read_rows
 
 
@@ -45,8 +47,14 @@ def summary(
 
 def _run_line(case: str, name: str, file: Path) -> str:
     rows = read_rows([file])
-    values = "  ".join(f"{row['metric']}={row['value']:.4g}" for row in rows)
-    return f"  {case:<18} {name:<24} {values}"
+    return f"  {case:<18} {name:<24} {'  '.join(map(_value, rows))}"
+
+
+def _value(row: dict[str, Any]) -> str:
+    """ "bw_uvp_plan=0.07412 (n 10000, floor 0.031 ± 0.004)": no value says much without these."""
+    known = row["floor"] is not None
+    floor = f", floor {floor_text(row['floor'], row['floor_std'])}" if known else ""
+    return f"{row['metric']}={row['value']:.4g} (n {row['n']}{floor})"
 
 
 def _tables_and_figures(params: Params) -> list[Path]:

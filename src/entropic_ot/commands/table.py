@@ -1,4 +1,5 @@
-"""`entropic-ot table`: metrics.csv, metrics.md, and for DVC metrics.json and losses.csv."""
+"""`entropic-ot table`: metrics.csv, over_time.csv, metrics.md, and for DVC metrics.json and
+losses.csv."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from entropic_ot.errors import ConfigError
+from entropic_ot.experiments import over_time
 from entropic_ot.experiments.losses import losses_as_csv
 from entropic_ot.experiments.tables import as_csv, as_markdown, as_nested, read_rows
 from entropic_ot.files import write_json, write_text
@@ -27,6 +29,7 @@ def table(metrics: Sequence[Path], out: Path, *, logs: Sequence[Path] = ()) -> N
     rows_of_runs = [read_rows([file]) for file in metrics]
     rows = [row for rows in rows_of_runs for row in rows]
     write_text(out / "metrics.csv", as_csv(rows))
+    write_text(out / over_time.FILE, over_time.as_csv(over_time.read_over_time(metrics)))
     write_text(out / "metrics.md", as_markdown(rows))
     write_json(out / "metrics.json", as_nested(rows))
     if logs:

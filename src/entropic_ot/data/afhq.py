@@ -19,6 +19,7 @@ ARCHIVE = RemoteFile(
     sha256="",
     md5="6909887208505a6e70d732fa20629995",
     size_bytes=None,
+    about_size="about 0.7 GB",
     sources=(HttpsSource("https://www.dropbox.com/s/t9l9o3vsx2jai3z/afhq.zip?dl=1"),),
     doubt=(
         "Its publisher gives no checksum, and this one is known from a single third-party source, "

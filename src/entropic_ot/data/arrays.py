@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from entropic_ot.data.leftovers import process_prefix, remove_leftovers
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.files import file_sha256, naming
+from entropic_ot.inputs import contents_of, expect_unchanged
 from entropic_ot.strict import shown
 
 if TYPE_CHECKING:
@@ -336,7 +337,8 @@ def prepare_arrays(
 
     Raises:
         ConfigError: ``test_share`` is not in (0, 1).
-        DataError: a side cannot be read, has a single row, or the sides do not fit together.
+        DataError: a side cannot be read, has a single row, was changed while it was read, or the
+            sides do not fit together.
     """
     if not 0 < test_share < 1:
         raise ConfigError.about(
@@ -345,6 +347,7 @@ def prepare_arrays(
             expected="a number above 0 and below 1",
             action="0.1 keeps a tenth of the samples for testing.",
         )
+    before = contents_of([source, target])
     sides = {
         "source": load_array_or_folder(source, image_size=image_size, key=source_key),
         "target": load_array_or_folder(target, image_size=image_size, key=target_key),
@@ -369,6 +372,7 @@ def prepare_arrays(
             "seed": seed,
         }
         write_meta(staging, meta)
+        expect_unchanged(before)
 
 
 def _split(

@@ -90,6 +90,7 @@ class RemoteFile:
         sha256: lower-case hexadecimal digest of the (uncompressed) contents; empty where its
             publisher, or whoever else wrote a digest down, gives the md5 alone.
         size_bytes: its size, or None where it is not known beforehand.
+        about_size: its size in words for messages where size_bytes is None, such as "about 0.7 GB".
         sources: public sources in the order in which they are tried.
         md5: digest that is checked where sha256 is empty.
         doubt: why the digest may be wrong, as a sentence; empty where it is certain. Of such a
@@ -102,6 +103,7 @@ class RemoteFile:
     sources: tuple[Source, ...]
     md5: str = ""
     doubt: str = ""
+    about_size: str = "size unknown"
 
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or Path(self.name).name != self.name:
@@ -123,7 +125,7 @@ class RemoteFile:
     @property
     def size_words(self) -> str:
         """Its size for messages."""
-        return "size unknown" if self.size_bytes is None else f"{self.size_bytes} bytes"
+        return self.about_size if self.size_bytes is None else f"{self.size_bytes} bytes"
 
     @property
     def size_limit(self) -> int:

@@ -10,11 +10,15 @@ from entropic_ot.data.sources import HttpsSource, RemoteFile
 
 WHERE = "https://github.com/NVlabs/stylegan2-ada-pytorch (pretrained/afhqdog.pkl)"
 
+SIZE = "some 380 MB"
+"""Of each published network, for messages: their exact sizes are not published."""
+
 AFHQ_DOGS = RemoteFile(
     name="afhqdog.pkl",
     sha256="",
     md5="8fa2162d23fe76012bec12b1910b4e65",
     size_bytes=None,
+    about_size=SIZE,
     sources=(
         HttpsSource(
             "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/afhqdog.pkl"
@@ -25,8 +29,6 @@ AFHQ_DOGS = RemoteFile(
         "so that the file may be right and the checksum wrong."
     ),
 )
-SIZE = "some 380 MB"
-"""Of each of them, for messages: their exact sizes are not published."""
 
 PICKLES = {file.name: file for file in (AFHQ_DOGS,)}
 """By name."""

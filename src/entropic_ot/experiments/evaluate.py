@@ -10,7 +10,7 @@ import torch
 from entropic_ot.device import make_rng
 from entropic_ot.experiments.build import as_array
 from entropic_ot.experiments.evaluate_images import IMAGE_METRIC_FUNCTIONS
-from entropic_ot.experiments.evaluation import FLOOR_SEED, Evaluation, Value
+from entropic_ot.experiments.evaluation import FLOOR_SEED, AtTime, Evaluation, Value
 from entropic_ot.experiments.moments import PathMoments, bridge_moments, conditional_moments
 from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples, conditional_bw_uvp
 from entropic_ot.metrics.energy_distance import (
@@ -54,18 +54,20 @@ def _bw_uvp_path(e: Evaluation) -> Value:
     x = e.benchmark.test_source.sample(n, rng=rng)
     y = plan.sample_conditional(x, rng=rng)
     bridge_moments(x, y, moments, epsilon=e.epsilon, batch_size=e.settings.batch_size, rng=rng)
-    return Value(_mean_bw_uvp(plan, e.samples), _mean_bw_uvp(plan, moments.arrays()), n)
+    values, floors = _bw_uvp_at_times(plan, e.samples), _bw_uvp_at_times(plan, moments.arrays())
+    parts = zip(moments.times, values, floors, strict=True)
+    over_time = tuple(AtTime(round(t, 6), value, floor) for t, value, floor in parts)
+    return Value(float(np.mean(values)), float(np.mean(floors)), n, over_time=over_time)
 
 
-def _mean_bw_uvp(plan: GaussianPlan, arrays: Mapping[str, np.ndarray]) -> float:
-    """Mean over the times of the BW-UVP of X_t, whose mean is zero."""
+def _bw_uvp_at_times(plan: GaussianPlan, arrays: Mapping[str, np.ndarray]) -> list[float]:
+    """BW-UVP of X_t, whose mean is zero, at each of the times of PathMoments.arrays."""
     names = ("path_moment_t", "path_mean", "path_covariance")
     columns = [arrays[name].astype(np.float64) for name in names]
-    values = [
+    return [
         bw_uvp(mean, covariance, np.zeros_like(mean), plan.marginal_covariance(float(t)))
         for t, mean, covariance in zip(*columns, strict=True)
     ]
-    return float(np.mean(values))
 
 
 def _cbw_uvp(e: Evaluation) -> Value:
@@ -104,6 +106,15 @@ def _energy_distance(e: Evaluation) -> Value:
         exact = target if finite else e.fresh_target(len(y)).reshape(len(y), -1)
     spread = spread_of_exact_samples(
         exact, len(y), len(target), rng=np.random.default_rng(FLOOR_SEED)
+    )
+    return Value(energy_distance(y, target), 0.0, len(y), spread)
+
+
+def _latent_energy_distance(e: Evaluation) -> Value:
+    """Between the latents of the outputs and as many draws of the target that the solver saw."""
+    y, target = e["latent_y"], e["latent_target"]
+    spread = spread_of_exact_samples(
+        target, len(y), len(target), rng=np.random.default_rng(FLOOR_SEED)
     )
     return Value(energy_distance(y, target), 0.0, len(y), spread)
 
@@ -162,6 +173,7 @@ METRIC_FUNCTIONS: dict[str, Callable[[Evaluation], Value]] = {
     "cbw_uvp": _cbw_uvp,
     "energy_distance": _energy_distance,
     "conditional_energy_distance": _conditional_energy_distance,
+    "latent_energy_distance": _latent_energy_distance,
     "energy_distance_independent": _energy_distance_independent,
     "share_of_modes_min": lambda e: _share_of_modes(e, lambda shares: float(shares.min())),
     "share_of_modes_max": lambda e: _share_of_modes(e, lambda shares: float(shares.max())),

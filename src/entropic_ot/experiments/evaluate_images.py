@@ -23,7 +23,7 @@ from entropic_ot.problems.base import FiniteDistribution
 
 SPLIT_SEED = 777
 SUBSET_SEED = 778
-REAL_ARRAYS = ("target", "x")
+REAL_ARRAYS = ("target", "x", "generated")
 """Arrays of the samples file that are the same for all runs of a case: their features are kept."""
 
 

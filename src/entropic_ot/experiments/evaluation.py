@@ -48,6 +48,16 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class AtTime:
+    """A metric of X_t at one time."""
+
+    t: float
+    value: float
+    floor: float
+    """What an exact sampler gets with as many points."""
+
+
+@dataclass(frozen=True)
 class Value:
     """A metric's value, its floor and the number of points behind it."""
 
@@ -58,3 +68,5 @@ class Value:
     n: int
     floor_std: float | None = None
     """Standard deviation of the floor, where it is a mean over exact samplers; None: one draw."""
+    over_time: tuple[AtTime, ...] = ()
+    """What `value` and `floor` are the means of, for a metric of a process."""

@@ -112,7 +112,7 @@ class Layout:
     def data_files(self, problem: ProblemConfig) -> list[Path]:
         """What trainings, samplings and evaluations read: prepared files, or else the raw ones.
 
-        For a latent problem also the generator and, except in the space z, the encoded images.
+        For a latent problem also the generator and, where it reads them, the encoded images.
         """
         files = prepared_files(problem) or raw_files(problem)
         if not isinstance(problem, LatentProblem):
@@ -120,7 +120,8 @@ class Layout:
         dataset = dataset_name(problem)
         assert dataset is not None
         files = [*files, self.generator(problem.generator)]
-        return files if problem.space == "z" else [*files, self.latents(problem.generator, dataset)]
+        latents = self.latents(problem.generator, dataset)
+        return [*files, latents] if problem.reads_encoded else files
 
     def run_config(self, case: str, run: str) -> Path:
         return self.root / "config" / case / f"{run}.json"
@@ -128,11 +129,29 @@ class Layout:
     def evaluation_config(self, case: str) -> Path:
         return self.root / "config" / case / "evaluation.json"
 
+    def sampling_config(self, case: str) -> Path:
+        """What of the evaluation's settings samples depend on."""
+        return self.root / "config" / case / "sampling.json"
+
     def reference_config(self, case: str, name: str) -> Path:
         return self.root / "config" / case / f"reference-{name}.json"
 
     def data_config(self, dataset: str) -> Path:
         return self.root / "config" / "data" / f"{dataset}.json"
+
+    @property
+    def metrics_list(self) -> Path:
+        """The names of all runs' metrics files, a line each: a command line takes about 2000."""
+        return self.root / "config" / "metrics.txt"
+
+    @property
+    def logs_list(self) -> Path:
+        """The names of the logs of the same runs, in the same order."""
+        return self.root / "config" / "logs.txt"
+
+    def samples_list(self, figure: str) -> Path:
+        """The names of the samples that a figure shows, a line each."""
+        return self.root / "config" / "figures" / f"{figure}.txt"
 
     def run(self, case: str, run: str) -> Path:
         """checkpoint.safetensors, training_state.safetensors, log.jsonl, provenance.json."""
@@ -144,6 +163,10 @@ class Layout:
 
     def samples(self, case: str, run: str) -> Path:
         return self.root / "samples" / case / f"{run}.npz"
+
+    def log(self, case: str, run: str) -> Path:
+        """Losses and diagnostics of the finished training."""
+        return self.run(case, run) / "log.jsonl"
 
     def metrics(self, case: str, run: str) -> Path:
         return self.root / "metrics" / case / f"{run}.json"
@@ -176,12 +199,22 @@ class Layout:
         return self.root / "checkpoints" / "generators" / name
 
     def latents(self, generator: str, dataset: str) -> Path:
-        """The images of a prepared data set as points w of a generator's latent space."""
+        """The images of a prepared data set as points of a latent space of the generator."""
         return self.root / "latents" / generator / f"{dataset}.npz"
 
     def latents_provenance(self, generator: str, dataset: str) -> Path:
         """What they were made from, and in how many seconds."""
         return self.latents(generator, dataset).with_suffix(".json")
+
+    def shared_records(self, problem: ProblemConfig) -> list[Path]:
+        """What tells the seconds of all that the methods of a latent problem share; else none."""
+        if not isinstance(problem, LatentProblem):
+            return []
+        dataset = dataset_name(problem)
+        assert dataset is not None
+        generator = self.generator(problem.generator).with_name("provenance.json")
+        encoding = self.latents_provenance(problem.generator, dataset)
+        return [generator, encoding] if problem.reads_encoded else [generator]
 
     def latents_work(self, generator: str, dataset: str) -> Path:
         """The encoder and what is encoded so far; kept, and no declared output."""

@@ -12,7 +12,7 @@ from entropic_ot.device import make_rng
 from entropic_ot.dynamics.euler_maruyama import noise_scales, time_grid
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.build import Benchmark, LatentSide, as_array
-from entropic_ot.experiments.config import EvaluationConfig
+from entropic_ot.experiments.config import SamplingConfig
 from entropic_ot.experiments.moments import (
     EulerSteps,
     PathMoments,
@@ -32,8 +32,10 @@ from entropic_ot.types import Points
 
 NUM_BRIDGE_STEPS = 10
 """Steps of the bridges that stand for the paths of methods without a process."""
-MOMENT_SEED, PATH_SEED = 1, 2
-"""Added to the evaluation's seed: draws of their own, which leave all other arrays as they are."""
+MOMENT_SEED, PATH_SEED, GENERATED_SEED, LATENT_TARGET_SEED = 1, 2, 3, 4
+"""Added to the evaluation's seed: draws of their own, which leave all other arrays as they are.
+Those of a generator are the same for all runs, whatever numbers their solvers have used."""
+NO_IMAGES = ("latent_y", "latent_target")
 
 
 def test_points(distribution: Distribution, n: int, *, rng: torch.Generator) -> Points:
@@ -71,7 +73,7 @@ def shared(solver: Solver) -> Sampler:
 def draw_samples(
     solver: Solver,
     benchmark: Benchmark,
-    config: EvaluationConfig,
+    config: SamplingConfig,
     *,
     epsilon: float,
     label: str,
@@ -91,8 +93,9 @@ def draw_samples(
     With `num_conditional_moments`: conditional_mean [m', D] and conditional_covariance [m', D, D]
     of y given each row of conditional_moment_x [m', D].
     For a latent problem x, y, target, path and the conditional arrays are images (path in the space
-    w only), `latent_y` [n, dim] are the sampled latents behind y, and `generated` [n, *dim] images
-    of the generator for draws of the target.
+    w only), `latent_y` [n, dim] are the sampled latents behind y, `latent_target` [n, dim]
+    draws of the target that the solver sees, and `generated` [n, *dim] images G(z), z ~ N(0, I),
+    the same in all runs of the same n and seed.
     For a mixture: the exact plan's component means conditional_mode_means [m, K, D] and weights
     conditional_mode_weights [m, K] given each row of conditional_x.
     """
@@ -129,12 +132,10 @@ def draw_samples(
         few_x, few_y = x[: config.num_paths], y[: config.num_paths]
         arrays["path"] = _path(solver, few_x, few_y, rng=rng, epsilon=epsilon)
     if benchmark.latent is not None:
-        arrays = _decoded(
-            arrays, benchmark, benchmark.latent, batch_size=config.batch_size, rng=rng
-        )
+        arrays = _decoded(arrays, benchmark, benchmark.latent, config, device=solver.device)
     out = {name: as_array(points) for name, points in arrays.items()}
     if arrays["y"].dim() == 4:  # images: 16 bits are enough for figures and metrics
-        images = {name: array for name, array in out.items() if name != "latent_y"}
+        images = {name: array for name, array in out.items() if name not in NO_IMAGES}
         out |= {name: array.astype(np.float16) for name, array in images.items()}
     times = solver.times if isinstance(solver, ENOT) else time_grid(NUM_BRIDGE_STEPS)
     out["path_t"] = np.array(times, dtype=np.float32)
@@ -157,17 +158,21 @@ def _decoded(
     arrays: dict[str, Points],
     benchmark: Benchmark,
     latent: LatentSide,
+    config: SamplingConfig,
     *,
-    batch_size: int,
-    rng: torch.Generator,
+    device: torch.device,
 ) -> dict[str, Points]:
-    """The images behind the points of a latent problem."""
+    """The images behind the points of a latent problem, and what they are compared with."""
     n, few = len(arrays["x"]), len(arrays["conditional_x"])
-    rows = torch.arange(n, device=rng.device)
+    rows, batch_size = torch.arange(n, device=device), config.batch_size
 
     def images(points: Points, num_leading: int) -> Points:
         flat = in_batches(latent.decode, points.flatten(0, num_leading - 1), batch_size=batch_size)
         return flat.reshape(*points.shape[:num_leading], *flat.shape[1:])
+
+    # Drawn on the CPU, whose numbers are the same beside every device.
+    z = torch.randn(n, latent.z_dim, generator=make_rng(config.seed + GENERATED_SEED))
+    own_rng = make_rng(config.seed + LATENT_TARGET_SEED, device)
 
     source = latent.source_images
     assert isinstance(source, FiniteDistribution)
@@ -175,8 +180,9 @@ def _decoded(
         "x": source.at(rows),
         "y": images(arrays["y"], 1),
         "latent_y": arrays["y"],
-        "target": test_points(latent.target_images, n, rng=rng),
-        "generated": images(benchmark.target.sample(n, rng=rng), 1),
+        "latent_target": benchmark.target.sample(n, rng=own_rng),
+        "target": test_points(latent.target_images, n, rng=own_rng),
+        "generated": in_batches(latent.generator, z.to(device), batch_size=batch_size),
         "conditional_x": source.at(rows[:few]),
         "conditional_y": images(arrays["conditional_y"], 2),
     }
@@ -185,7 +191,7 @@ def _decoded(
     return out
 
 
-def _observed(solver: Solver, moments: PathMoments, config: EvaluationConfig) -> Sampler:
+def _observed(solver: Solver, moments: PathMoments, config: SamplingConfig) -> Sampler:
     """`sample`; that of ENOT adds the states of its process to the moments."""
     if not isinstance(solver, ENOT) or not config.num_path_times:
         return shared(solver)
@@ -202,7 +208,7 @@ def _observed(solver: Solver, moments: PathMoments, config: EvaluationConfig) ->
 
 
 def _conditional_moments(
-    solver: Solver, benchmark: Benchmark, config: EvaluationConfig, *, label: str
+    solver: Solver, benchmark: Benchmark, config: SamplingConfig, *, label: str
 ) -> dict[str, np.ndarray]:
     rng = make_rng(config.seed + MOMENT_SEED, solver.device)
     x = test_points(benchmark.test_source, config.num_conditional_moments, rng=rng)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 
 from entropic_ot.errors import DataError
 from entropic_ot.experiments.statistics import floor_text
+from entropic_ot.experiments.tidy import csv_lines, csv_text
 from entropic_ot.metrics.registry import METRICS
 
 COLUMNS = (
@@ -33,6 +32,7 @@ COLUMNS = (
     "precision",
     "config_sha256",
     "floor_std",
+    "compile",
 )
 
 
@@ -60,11 +60,7 @@ def read_rows(files: Iterable[Path]) -> list[dict[str, Any]]:
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
     """Tidy CSV: one line per run and metric; an unknown floor is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(COLUMNS, rows)
 
 
 @dataclass(frozen=True)
@@ -99,17 +95,11 @@ class MetricRow:
 
 
 def read_csv(path: str | Path) -> list[MetricRow]:
-    """The lines of metrics.csv; DataError when it is missing or has other columns."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [_metric_row(line) for line in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError.about(
-            path,
-            found=f"{type(error).__name__}: {error}",
-            expected="the table that `entropic-ot table` writes",
-            action="Run the workflow again.",
-        ) from None
+    """The lines of metrics.csv; DataError when it is missing or lacks a column that is used here.
+
+    Tables of before, without the column `compile`, are read as well.
+    """
+    return csv_lines(path, _metric_row)
 
 
 def _metric_row(line: dict[str, str]) -> MetricRow:

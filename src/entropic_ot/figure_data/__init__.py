@@ -1,5 +1,6 @@
 """What figure notebooks read: samples with the run behind them, and the tidy table. No torch."""
 
+from entropic_ot.figure_data.image_metrics import DISTANCES, NOTES, OTHERS
 from entropic_ot.figure_data.metrics import (
     Estimate,
     MetricRow,
@@ -8,6 +9,7 @@ from entropic_ot.figure_data.metrics import (
     estimate,
     read_metrics,
     series,
+    series_over_time,
 )
 from entropic_ot.figure_data.results import (
     Results,
@@ -25,6 +27,9 @@ from entropic_ot.figure_data.samples import (
 )
 
 __all__ = [
+    "DISTANCES",
+    "NOTES",
+    "OTHERS",
     "Estimate",
     "FigureRun",
     "LazyArrays",
@@ -42,4 +47,5 @@ __all__ = [
     "read_record",
     "runs_of",
     "series",
+    "series_over_time",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from entropic_ot.experiments.over_time import TimeRow
 from entropic_ot.experiments.statistics import (
     MeanOverSeeds,
     clearly_best,
@@ -18,7 +19,7 @@ from entropic_ot.experiments.statistics import (
 from entropic_ot.experiments.tables import MetricRow, read_csv
 from entropic_ot.figure_data.samples import FigureRun, epsilons_of, methods_of, runs_of
 from entropic_ot.metrics.registry import METRICS
-from entropic_ot.plotting import Cell, Point, method_style
+from entropic_ot.plotting import Cell, Point, TimePoint, method_style
 
 
 def read_metrics(path: str | Path) -> list[MetricRow]:
@@ -91,6 +92,28 @@ def series(
     return out
 
 
+def series_over_time(
+    rows: Sequence[TimeRow],
+    metric: str,
+    *,
+    case: str,
+    epsilon: float,
+    methods: Iterable[str],
+) -> dict[str, list[TimePoint]]:
+    """method -> the metric at each time, as the mean over seeds, where the table has values."""
+    out: dict[str, list[TimePoint]] = {}
+    for method in methods:
+        key = (metric, case, method, epsilon)
+        own = [row for row in rows if (row.metric, row.case, row.method, row.epsilon) == key]
+        for t in sorted({row.t for row in own}):
+            at_t = [row for row in own if row.t == t]
+            mean = mean_over_seeds([row.value for row in at_t])
+            floor = float(np.mean([row.floor for row in at_t]))
+            point = TimePoint(t, mean.mean, mean.half_width or 0.0, floor)
+            out.setdefault(method, []).append(point)
+    return out
+
+
 def comparison_table(
     rows: Sequence[MetricRow], metrics: Sequence[str], runs: Sequence[FigureRun], *, case: str
 ) -> tuple[list[list[Cell]], list[int]]:
@@ -125,7 +148,7 @@ def comparison_table(
                 floor = "–" if value is None else floor_text(value.floor, value.floor_std)
                 line.append(Cell(floor, colour="#777777"))
             seconds = next(v.train_seconds for v in values if v is not None)
-            cells.append([*line, Cell(_seconds(seconds))])
+            cells.append([*line, Cell(seconds_text(seconds))])
     return cells, starts
 
 
@@ -134,7 +157,8 @@ def _method_cell(method: str) -> Cell:
     return Cell(style.label, colour=style.colour)
 
 
-def _seconds(seconds: float) -> str:
+def seconds_text(seconds: float) -> str:
+    """Two digits below ten seconds, whole seconds above."""
     return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
 
 

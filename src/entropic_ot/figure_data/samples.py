@@ -43,12 +43,16 @@ class LazyArrays(Mapping[str, np.ndarray]):
             self._read[name] = self._load(name)
         return self._read[name]
 
-    def _load(self, name: str) -> np.ndarray:
+    def first(self, name: str, count: int) -> np.ndarray:
+        """The first rows of an array in 32 bits; nothing else of it is kept."""
+        return self._load(name, count)
+
+    def _load(self, name: str, count: int | None = None) -> np.ndarray:
         if name not in self._names():
             raise KeyError(f"{name!r} is not in {self.path}, which holds {', '.join(self)}")
         try:
             with np.load(self.path, allow_pickle=False) as file:
-                return file[name].astype(np.float32)
+                return file[name][:count].astype(np.float32)
         except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
             raise self._damaged(error) from None
 
@@ -78,6 +82,7 @@ class LazyArrays(Mapping[str, np.ndarray]):
 class FigureRun:
     """A trained run as figures see it."""
 
+    scale: str
     case: str
     """Experiment and variant, as in paths: gaussian-d16."""
     experiment: str
@@ -122,6 +127,7 @@ def load_samples_of(paths: Iterable[str | Path], scale: str) -> list[FigureRun]:
             )
         runs.append(
             FigureRun(
+                scale=scale,
                 case=run.case,
                 experiment=run.experiment,
                 method=run.method,

@@ -44,9 +44,10 @@ class Metric:
     needs: frozenset[str] = frozenset()
     """What is loaded for it: lenet (the classifier), effnet, inception, lpips, reference."""
     depends_on_n: bool = False
-    """Its bias depends on the number of points, so tables print it."""
+    """Its bias, or for the unbiased kernel distance its noise, depends on the number of points, so
+    tables print it."""
     latent_only: bool = False
-    """Of a generator: for latent problems whose images are of one of `problems`."""
+    """Of a generator or its latents: for latent problems whose images are of one of `problems`."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,23 @@ _FRECHET = {"lenet": "fd_lenet", "effnet": "fd_effnet", "inception": "fid"}
 _KERNEL = {"lenet": "kid_lenet", "effnet": "kid_effnet", "inception": "kid"}
 
 
+def _distances(
+    distance: str, measure: Literal["frechet", "kernel"], features: str
+) -> dict[str, FeatureMetric]:
+    """Of the outputs, and of what stands beside them: generator, inputs, two halves."""
+    return {
+        distance: FeatureMetric(measure, features, "y"),
+        f"{distance}_generator": FeatureMetric(measure, features, "generated"),
+        f"{distance}_input": FeatureMetric(measure, features, "x"),
+        f"{distance}_real": FeatureMetric(measure, features, "target"),
+    }
+
+
 def _feature_metrics() -> dict[str, FeatureMetric]:
-    metrics = {}
+    metrics: dict[str, FeatureMetric] = {}
     for name in FEATURES:
-        metrics[_FRECHET[name]] = FeatureMetric("frechet", name, "y")
-        metrics[f"{_FRECHET[name]}_input"] = FeatureMetric("frechet", name, "x")
-        metrics[f"{_FRECHET[name]}_generator"] = FeatureMetric("frechet", name, "generated")
-        metrics[f"{_FRECHET[name]}_real"] = FeatureMetric("frechet", name, "target")
-        metrics[_KERNEL[name]] = FeatureMetric("kernel", name, "y")
+        metrics |= _distances(_FRECHET[name], "frechet", name)
+        metrics |= _distances(_KERNEL[name], "kernel", name)
         metrics[f"precision_{name}"] = FeatureMetric("precision", name, "y")
         metrics[f"recall_{name}"] = FeatureMetric("recall", name, "y")
     return metrics
@@ -107,7 +117,7 @@ def _described(metric: FeatureMetric) -> Metric:
         not share if metric.images == "y" else None,
         text,
         frozenset({metric.features}),
-        depends_on_n=metric.measure != "kernel",
+        depends_on_n=True,
         latent_only=metric.images == "generated",
     )
 
@@ -135,6 +145,13 @@ METRICS: dict[str, Metric] = {
         True,
         "mean over x of the energy distance of y given x to a large discrete plan",
         frozenset({"reference"}),
+    ),
+    "latent_energy_distance": Metric(
+        IMAGES,
+        "",
+        True,
+        "energy_distance of the outputs' latents to draws of the latent target",
+        latent_only=True,
     ),
     "energy_distance_independent": Metric(
         frozenset({"msci"}), "", None, "energy_distance of the independent coupling's bridge"

@@ -7,9 +7,11 @@ in PDF files, which keeps them small; text and lines stay vectors.
 
 from entropic_ot.plotting.curves import (
     Point,
+    TimePoint,
     bars,
     floor_band,
     metric_by_epsilon,
+    metric_by_time,
 )
 from entropic_ot.plotting.figures import (
     LEGEND_ENTRY_INCHES,
@@ -20,6 +22,7 @@ from entropic_ot.plotting.figures import (
     new_figure,
     new_panels,
     new_panels_with_side,
+    new_panels_with_table,
     row_label,
     save,
 )
@@ -115,6 +118,7 @@ __all__ = [
     "PlaneView",
     "Point",
     "Samples",
+    "TimePoint",
     "bars",
     "beside",
     "conditional_clouds",
@@ -134,10 +138,12 @@ __all__ = [
     "message",
     "method_style",
     "metric_by_epsilon",
+    "metric_by_time",
     "missing_run",
     "new_figure",
     "new_panels",
     "new_panels_with_side",
+    "new_panels_with_table",
     "new_plan_panels",
     "plan",
     "plan_row",

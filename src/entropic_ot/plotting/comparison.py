@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from entropic_ot import plotting
 from entropic_ot.experiments.comparison import Comparison, Line
 from entropic_ot.experiments.comparison.build import INDEPENDENT, MEAN_OF_SETTINGS
+from entropic_ot.experiments.comparison.text import heading
 from entropic_ot.plotting import FLOOR_COLOUR, FLOOR_DASHES, METHODS, MethodStyle
 
 INDEPENDENT_STYLE = MethodStyle("independent coupling", FLOOR_COLOUR, "x")
@@ -71,10 +72,7 @@ def comparison_panel(ax: Axes, table: Comparison) -> None:
     else:
         ax.axhline(0, color="#BBBBBB", lw=0.5, zorder=0)
     ax.set_xticks(range(len(lines)), _tick_labels(lines))
-    unit = table.definition.unit
-    better = "lower" if table.definition.lower_is_better else "higher"
-    title = f"{table.experiment}: {table.metric}{f' [{unit}]' if unit else ''}, {better} is better"
-    ax.set(xlim=(-0.6, len(lines) - 0.4), title=title)
+    ax.set(xlim=(-0.6, len(lines) - 0.4), title=heading(table))
     ax.annotate(
         r"$\varepsilon$", (0, 0), xytext=(-4, -4), xycoords="axes fraction",
         textcoords="offset points", ha="right", va="top", annotation_clip=False,

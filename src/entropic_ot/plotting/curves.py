@@ -28,6 +28,54 @@ class Point:
     """Its standard deviation over exact samplers, where it is known."""
 
 
+@dataclass(frozen=True)
+class TimePoint:
+    """A metric's value at one time t in [0, 1]."""
+
+    t: float
+    value: float
+    half_width: float = 0.0
+    """Half of the 95 % interval over seeds; 0 for one seed."""
+    floor: float | None = None
+    """What an exact sampler gets, where it is known."""
+
+
+def metric_by_time(
+    ax: Axes, series: Mapping[str, Sequence[TimePoint]], title: str, *, label: str = ""
+) -> None:
+    """One curve per method over t in [0, 1], the floor dashed; `label` at the vertical axis.
+
+    The floor at each time is that of the first method: all are measured with as many points. The
+    axis is logarithmic when everything on it is positive.
+    """
+    points = [point for own in series.values() for point in own]
+    if not points:
+        return message(ax, f"no values over t\n{title}")
+    for method, own in series.items():
+        style, ordered = method_style(method), sorted(own, key=lambda point: point.t)
+        ax.errorbar(
+            [p.t for p in ordered], [p.value for p in ordered],
+            yerr=[p.half_width for p in ordered] if any(p.half_width for p in ordered) else None,
+            color=style.colour, marker=style.marker, ms=4.5, lw=0.9, capsize=2, zorder=3,
+            label=style.label, mec="white", mew=0.4,
+        )  # fmt: skip
+    floors = {p.t: p.floor for p in reversed(points) if p.floor is not None}
+    if floors:
+        times = sorted(floors)
+        ax.plot(
+            times, [floors[t] for t in times], color=FLOOR_COLOUR, ls=FLOOR_DASHES, lw=1,
+            label="exact sampler", zorder=2,
+        )  # fmt: skip
+    values = [p.value for p in points] + list(floors.values())
+    if all(value > 0 for value in values if math.isfinite(value)):
+        tops = [point.value + point.half_width for point in points]
+        _log_axis(ax, [value for value in values + tops if math.isfinite(value)])
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+    ax.set(xlim=(0, 1), title=title, ylabel=label)
+    ax.set_xlabel("$t$", labelpad=1)
+    _open_frame(ax)
+
+
 def metric_by_epsilon(
     ax: Axes, series: Mapping[str, Sequence[Point]], label: str, *, log: bool = False
 ) -> None:
@@ -89,7 +137,8 @@ def _log_axis(ax: Axes, values: Sequence[float]) -> None:
     low, high = min(values), max(values)
     ax.set_ylim(low / 1.6, high * 1.6)
     narrow = high / low < 30
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+    subs = (1, 2, 5) if narrow else (1,)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=10))  # all of up to nine decades
     ax.yaxis.set_major_formatter(
         "{x:g}" if low > 1e-3 and high < 1e4 else LogFormatterSciNotation()
     )

@@ -27,6 +27,7 @@ def image_grid(
     *,
     split_first_column: bool = False,
     column_labels: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
 ) -> None:
     """Images [rows, columns, 3 or 1, H, W] with values in [-1, 1] as one picture.
 
@@ -58,7 +59,12 @@ def image_grid(
                 f"column_labels: found {len(column_labels)}, expected {columns}, one per column"
             )
         ax.set_xticks([start + width / 2 - 0.5 for start in left], column_labels)
-        ax.tick_params(length=0, pad=2)
+    if row_labels is not None:
+        if len(row_labels) != rows:
+            raise ValueError(f"row_labels: found {len(row_labels)}, expected {rows}, one per row")
+        middles = [r * (height + gap) + height / 2 - 0.5 for r in range(rows)]
+        ax.set_yticks(middles, row_labels, rotation=90, va="center")
+    ax.tick_params(length=0, pad=2)
 
 
 def image_samples(
@@ -83,12 +89,23 @@ def image_samples(
 
 
 def image_trajectories(
-    ax: Axes, samples: Mapping[str, Array], *, num_inputs: int, num_times: int
+    ax: Axes,
+    samples: Mapping[str, Array],
+    *,
+    num_inputs: int,
+    num_times: int,
+    start: str | None = None,
 ) -> None:
-    """States of the first paths of a samples file, from t = 0 at the left to t = 1."""
+    """States of the first paths of a samples file, from t = 0 at the left to t = 1.
+
+    start: what the first column shows, where it is not the input itself.
+    """
     times = evenly_spaced(len(samples["path"]), num_times)
     states = samples["path"][times][:, :num_inputs].swapaxes(0, 1)
-    image_grid(ax, states, column_labels=[f"{time:.2g}" for time in samples["path_t"][times]])
+    labels = [f"{time:.2g}" for time in samples["path_t"][times]]
+    if start is not None:
+        labels[0] += f"\n{start}"
+    image_grid(ax, states, column_labels=labels)
     ax.set_xlabel("$t$")
 
 
@@ -102,4 +119,4 @@ def source_and_target_images(ax: Axes, x: Array, target: Array, *, num_images: i
 def real_and_generated(ax: Axes, real: Array, generated: Array, *, num_images: int = 10) -> None:
     """The first images of the target above, as many of a generator below."""
     count = min(num_images, len(real), len(generated))
-    image_grid(ax, np.stack([real[:count], generated[:count]]))
+    image_grid(ax, np.stack([real[:count], generated[:count]]), row_labels=["real", "$G(z)$"])

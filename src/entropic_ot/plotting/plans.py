@@ -5,7 +5,7 @@ The arrays are those of entropic_ot.experiments.sample: x, y, target, conditiona
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,12 +29,23 @@ CONTENTS = ("fitted samples", "trajectories", "conditional plans", "images")
 
 
 def new_plan_panels(
-    num_cases: int, num_rows: int, num_epsilons: int, *, size: float = 1.8
+    num_cases: int,
+    num_rows: int,
+    num_epsilons: int,
+    *,
+    size: float = 1.8,
+    num_side: int | None = None,
 ) -> tuple[Figure, NDArray[np.object_], NDArray[np.object_]]:
-    """A figure with panels [case, row] at the left and [case, row, ε] beside; at least one each."""
+    """A figure with panels [case, side] at the left and [case, row, ε] beside; at least one each.
+
+    num_side: panels at the left for each case; None: as many as there are rows.
+    """
     cases, rows, epsilons = max(1, num_cases), max(1, num_rows), max(1, num_epsilons)
-    figure, side, axes = new_panels_with_side(cases * rows, epsilons, size=size)
-    return figure, side.reshape(cases, rows), axes.reshape(cases, rows, epsilons)
+    beside = num_side or rows
+    figure, side, axes = new_panels_with_side(
+        cases * rows, epsilons, size=size, num_side=cases * beside
+    )
+    return figure, side.reshape(cases, beside), axes.reshape(cases, rows, epsilons)
 
 
 def epsilon_titles(line: Sequence[Axes], epsilons: Sequence[float]) -> None:
@@ -51,10 +62,12 @@ def data_column(
     heading: str,
     *,
     axis_labels: tuple[str, str] = ("", ""),
+    log: Collection[str] = (),
 ) -> None:
     """Source and target, and below them a metric in each panel: {label: {method: points}}.
 
-    Without `limits` the data are images.
+    Without `limits` the data are images. The metrics whose labels are in `log` have logarithmic
+    axes.
     """
     if limits is None:
         source_and_target_images(column[0], data["x"], data["target"])
@@ -63,7 +76,7 @@ def data_column(
         column[0].set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     column[0].set_title(heading)
     for ax, (label, points) in zip(column[1:], curves.items(), strict=True):
-        metric_by_epsilon(ax, points, label)
+        metric_by_epsilon(ax, points, label, log=label in log)
 
 
 def plan_row(

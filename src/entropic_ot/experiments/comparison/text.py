@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from entropic_ot.experiments.comparison.build import (
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS, PaperValue
 from entropic_ot.experiments.statistics import floor_text
 from entropic_ot.experiments.tables import points_text
+from entropic_ot.experiments.tidy import csv_text
 from entropic_ot.files import write_text
 
 COLUMNS = (
@@ -81,13 +80,15 @@ def heading(table: Comparison) -> str:
 
 def as_csv(tables: Sequence[Comparison]) -> str:
     """Tidy CSV: one line per line of a table and method; empty: not run or not known."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        for line in table.lines:
-            writer.writerows(_tidy(table, line, entry) for entry in line.entries.values())
-    return text.getvalue()
+    return csv_text(
+        COLUMNS,
+        (
+            _tidy(table, line, entry)
+            for table in tables
+            for line in table.lines
+            for entry in line.entries.values()
+        ),
+    )
 
 
 def _tidy(table: Comparison, line: Line, entry: Entry) -> dict[str, object]:

@@ -6,7 +6,7 @@ resolved into a RunConfig of its own. Jobs never read params.yaml: they read the
 """
 
 from entropic_ot.experiments.params.resolve import load_params
-from entropic_ot.experiments.params.resolved import Params, Run, write_configs
+from entropic_ot.experiments.params.resolved import Params, Run, config_texts, write_configs
 from entropic_ot.experiments.params.schema import (
     SCALES,
     ExperimentParams,
@@ -24,6 +24,7 @@ __all__ = [
     "Params",
     "ParamsFile",
     "Run",
+    "config_texts",
     "load_params",
     "merged",
     "read_yaml",

@@ -302,8 +302,15 @@ def _check_generator(problem: ProblemConfig, params: ParamsFile, path: str) -> N
     if name not in params.generators:
         raise ConfigError(f"{path}.generator: unknown; {nearest(name, params.generators)}")
     source = params.generators[name]
-    sides = source.encoding.sides
-    if isinstance(problem, LatentProblem) and problem.space == "encoded" and "source" not in sides:
+    assert isinstance(problem, LatentProblem)
+    sides, latent = source.encoding.sides, source.encoding.latent
+    if problem.space == "z" and problem.start != "base" and latent != "z":
+        raise ConfigError(
+            f"{path}.start: found {problem.start} in space z with generators.{name}.encoding."
+            f"latent {latent}, expected z there: the mapping network has no inverse. Set it, or "
+            f"{path}.start: base."
+        )
+    if problem.space == "encoded" and "source" not in sides:
         raise ConfigError(
             f"{path}.space: found encoded with generators.{name}.encoding.sides {list(sides)}, "
             "expected source among these: its images are what is encoded. Add it."

@@ -176,7 +176,12 @@ class Params:
         return PageConfig(
             scale=self.scale,
             figures=(*figures, *self._generator_figures()),
-            settings=tuple(str(path) for path in _config_texts(shown)),
+            # Those of the sampling stand in the evaluation's too.
+            settings=tuple(
+                str(path)
+                for path in _config_texts(shown)
+                if path not in map(self.layout.sampling_config, self.cases)
+            ),
         )
 
     def _page_figure(self, name: str, runs: list[Run]) -> PageFigure:
@@ -223,14 +228,34 @@ def write_configs(params: Params) -> list[Path]:
 
     Files of runs that are no longer in params.yaml are removed. Returns the files that belong.
     """
-    texts = _config_texts(params) | {params.layout.page_config: to_json(params.page)}
+    texts = config_texts(params)
     for path, text in texts.items():
         if not path.exists() or path.read_text() != text:
             write_text(path, text)
-    for path in (params.layout.root / "config").rglob("*.json"):
-        if path not in texts:
-            path.unlink()
+    for ending in ("json", "txt"):
+        for path in (params.layout.root / "config").rglob(f"*.{ending}"):
+            if path not in texts:
+                path.unlink()
     return list(texts)
+
+
+def config_texts(params: Params) -> dict[Path, str]:
+    """What `write_configs` writes: path -> text."""
+    page = {params.layout.page_config: to_json(params.page)}
+    return _config_texts(params) | _list_texts(params) | page
+
+
+def _list_texts(params: Params) -> dict[Path, str]:
+    """The files that commands on many runs read, as lists: a command line would be too short."""
+    layout, figures = params.layout, params.figures.items()
+    lists = {
+        layout.metrics_list: [layout.metrics(run.case, run.name) for run in params.runs],
+        layout.logs_list: [layout.log(run.case, run.name) for run in params.runs],
+    } | {
+        layout.samples_list(name): [layout.samples(run.case, run.name) for run in runs]
+        for name, runs in figures
+    }
+    return {path: "".join(f"{file}\n" for file in files) for path, files in lists.items()}
 
 
 def _config_texts(params: Params) -> dict[Path, str]:
@@ -239,6 +264,7 @@ def _config_texts(params: Params) -> dict[Path, str]:
         texts[layout.run_config(run.case, run.name)] = to_json(run.config)
     for case, evaluation in params.evaluations.items():
         texts[layout.evaluation_config(case)] = to_json(evaluation)
+        texts[layout.sampling_config(case)] = to_json(evaluation.sampling)
     for reference in params.references:
         path = layout.reference_config(reference.case, reference.name)
         texts[path] = to_json(reference)

@@ -9,6 +9,7 @@ configfile: "params.yaml"
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/checkout.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

@@ -49,7 +49,7 @@ def words_of(command: str, config: Path, folder: Path) -> list[object]:
         "train": ["out", "work"],
         "train-generator": ["out", "work"],
         "encode": ["generator", "data", "out", "work"],
-        "sample": ["evaluation", "run", "out"],
+        "sample": ["sampling", "run", "out"],
         "evaluate": ["evaluation", "run", "samples", "out"],
         "reference": ["out"],
     }[command]

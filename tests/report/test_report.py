@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tiny_project import Project, make_project, tiny_params
 
-pytestmark = [pytest.mark.extra, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.extra
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="needs Playwright: pip install -e '.[browser]'"

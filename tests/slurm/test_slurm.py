@@ -83,7 +83,7 @@ def test_killed_training_is_retried_from_its_checkpoint(cluster: Cluster, projec
         wait_until(lambda: any(work.glob("*.safetensors")), seconds=600)
         (job,) = (job for job, what in cluster.jobs("RUNNING").items() if what.endswith(LONG_RUN))
         cluster.run("scancel", job)
-        assert process.wait(timeout=900) == 0, output.read_text()
+        assert process.wait(timeout=1800) == 0, output.read_text()
     finally:
         if process.poll() is None:
             process.kill()  # a politer signal makes it wait for jobs that will not end

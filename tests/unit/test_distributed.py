@@ -256,8 +256,8 @@ def test_a_killed_training_goes_on_with_another_number_of_processes(
 def test_the_command_that_samples(project: Path, method: str) -> None:
     assert main(arguments(method, "run")) == 0
     config = f"results/smoke/config/toy_8gaussians/{method}-eps1-seed3.json"
-    evaluation = "results/smoke/config/toy_8gaussians/evaluation.json"
-    words = ["sample", "--config", config, "--evaluation", evaluation, "--run", "run", "--out"]
+    sampling = "results/smoke/config/toy_8gaussians/sampling.json"
+    words = ["sample", "--config", config, "--sampling", sampling, "--run", "run", "--out"]
     assert main([*words, "one.npz"]) == 0
     running = start(*words, "two.npz", EOT_PROCESSES="2")
     output, _ = running.communicate(timeout=200)

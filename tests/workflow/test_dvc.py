@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import Any
 
 import pytest
-from tiny_project import AFTER_METRICS, CHANGED_BRANCH, Project, num_steps_for_epsilon_1
+from tiny_project import (
+    AFTER_METRICS,
+    CHANGED_BRANCH,
+    REPOSITORY,
+    Project,
+    num_steps_for_epsilon_1,
+)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 
 CHANGED_STAGES = {
     "configure",
@@ -61,6 +68,64 @@ def test_run_by_snakemake_then_committed(changed: Project) -> None:
     changed.run("dvc", "commit", "--force")
     assert changed.reproduced() == []
     assert changed.planned() == set()
+
+
+# The tests' own environment stands for .venv, which the target `setup` would build.
+MAKE = ("make", "--assume-old=setup")
+
+
+@pytest.mark.parametrize("target", ["dvc-commit", "publish"])
+def test_make_commits_nothing_that_is_not_up_to_date(target: str, committed: Project) -> None:
+    """`dvc commit` would call results of other parameters up to date, for both engines."""
+    shutil.copy2(REPOSITORY / "Makefile", committed.folder)
+    committed.change_params(num_steps_for_epsilon_1(4))
+    before = [(committed / name).read_bytes() for name in ("dvc.lock", "dvc.yaml")]
+    output = committed.run(*MAKE, target, ok=False)
+    assert "results are not up to date" in output and "make all" in output
+    assert [(committed / name).read_bytes() for name in ("dvc.lock", "dvc.yaml")] == before
+    assert committed.planned() == CHANGED_BRANCH
+
+
+def test_make_dvc_commit_after_a_run(finished: Project) -> None:
+    shutil.copy2(REPOSITORY / "Makefile", finished.folder)
+    assert "up to date" in finished.run(*MAKE, "dvc-commit")
+    assert finished.planned() == set()
+
+
+def test_make_repro_says_that_the_set_of_jobs_or_files_changed(committed: Project) -> None:
+    """DVC itself reads no more than dvc.yaml, and would call everything up to date."""
+    shutil.copy2(REPOSITORY / "Makefile", committed.folder)
+
+    def images(params: dict[str, Any]) -> None:
+        own = params["experiments"]["my_data"]
+        own["problem"] |= {"source": "data/images", "target": "data/images", "image_size": 16}
+        own["methods"]["enot"]["preset"] = "images"
+
+    (committed / "data/images").mkdir()
+    (committed / "data/images/one.png").write_bytes(b"1")
+    committed.change_params(images)
+    assert "dvc.yaml is out of date" in committed.run(*MAKE, "repro", ok=False)
+    check = (sys.executable, "workflow/scripts/snake2dvc.py", "--check")
+    committed.run(*check[:-1])
+    committed.run(*check)
+    (committed / "data/images/two.png").write_bytes(b"2")
+    assert "make dvc" in committed.run(*check, ok=False)
+
+
+def test_a_store_of_other_sources_and_parameters_is_noticed(committed: Project) -> None:
+    check = (sys.executable, "workflow/scripts/published.py", "check")
+    assert "of these sources, parameters and rules" in committed.run(*check)
+    edited = ("workflow/notebooks/gaussian.py", "src/entropic_ot/metrics/bures.py")
+    for name in edited:
+        with (committed / name).open("a") as file:
+            file.write("\n# edited\n")
+    committed.change_params(num_steps_for_epsilon_1(4))
+    output = committed.run(*check, ok=False)
+    config = "results/smoke/config/gaussian-d2/enot-eps1-seed0.json"
+    for name in (*edited, config, "results/sources/evaluate.txt"):
+        assert f"{name} is not what results" in output
+    assert "enot-eps0.1-seed0.json" not in output
+    assert "results/sources/train.txt" not in output
 
 
 def test_params_edited_before_the_first_run(clone: Project) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_project import Project
 
-pytestmark = [pytest.mark.extra, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.extra
 
 KEY = "scales.smoke.experiments.gaussian.methods.enot.num_steps"
 CHANGED = "gaussian-d2.enot-eps1-seed0.bw_uvp_plan"

@@ -17,7 +17,7 @@ from entropic_ot.data.mnist import MNIST_5K_FILE
 from entropic_ot.experiments.paths import AFHQ_DOGS
 from entropic_ot.files import file_sha256
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 
 IMAGES = {
     **{"kind": "coloured_mnist", "source_digit": 2, "target_digit": 3},
@@ -45,7 +45,8 @@ def generator_params(kind: str) -> dict[str, Any]:
     params["generators"] = {"small": source}
     params["scales"]["smoke"]["generators"] = {"small": small}
     experiment = params["experiments"].pop("my_data")
-    problem = {"kind": "latent", "images": IMAGES, "generator": "small", "space": "w"}
+    problem = {"kind": "latent", "images": IMAGES, "generator": "small"}
+    problem |= {"space": "w", "start": "encoder"}
     experiment["problem"] = problem
     experiment["evaluation"] = {"num_samples": 8, "num_paths": 2, "metrics": ["cost_half_l2"]}
     experiment["methods"] = {
@@ -237,6 +238,7 @@ def test_what_is_on_this_machine_does_not_change_the_check_of_dvc_yaml(tmp_path:
 
     def take_the_published(params: dict[str, Any]) -> None:
         params["generators"]["small"]["pickle"] = str(AFHQ_DOGS)
+        params["experiments"]["latent"]["enabled"] = "auto"
 
     project.change_params(take_the_published)
     published.parent.mkdir(parents=True)
@@ -244,7 +246,11 @@ def test_what_is_on_this_machine_does_not_change_the_check_of_dvc_yaml(tmp_path:
     project.run(sys.executable, "workflow/scripts/snake2dvc.py")
     assert "convert-small:" in (project / "dvc.yaml").read_text()
     published.unlink()
+    project.run("snakemake", "--dry-run")  # writes the parameters of what is left
+    config = project / "results/smoke/config"
+    before = {path: path.read_bytes() for path in config.rglob("*.json")}
     project.run(sys.executable, "workflow/scripts/snake2dvc.py", "--check")
+    assert before == {path: path.read_bytes() for path in config.rglob("*.json")}
 
     def measure_fid(params: dict[str, Any]) -> None:
         params["experiments"]["latent"]["evaluation"]["metrics"] = ["fid"]

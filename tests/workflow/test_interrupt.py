@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny_project import Project, make_project, num_steps_for_epsilon_1, tiny_params, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 RUN = "gaussian-d2/enot-eps1-seed0"
 TARGET = f"results/smoke/runs/{RUN}/checkpoint.safetensors"
 
@@ -50,6 +50,7 @@ def stopped(project: Project, sent: signal.Signals) -> tuple[int, str]:
             wait_until(is_training)
             os.killpg(process.pid, sent)  # as a terminal does at Ctrl-C
             code = process.wait(timeout=90)
+            wait_until(lambda: not is_running(process.pid))  # a job may end after Snakemake
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -58,28 +59,34 @@ def stopped(project: Project, sent: signal.Signals) -> tuple[int, str]:
         return code, output.read().decode(errors="replace")
 
 
+def is_running(group: int) -> bool:
+    """Whether any process of this group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def half_files(project: Project) -> list[Path]:
     """Temporary files below results, and outputs of the job that was stopped."""
     results = project / "results"
     return [*results.rglob("*.part"), *(results / "smoke/runs").rglob("*.safetensors")]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_a_signal_it_leaves_no_half_file_and_goes_on(
-    project: Project, sent: signal.Signals
-) -> None:
-    code, output = stopped(project, sent)
-    assert code != 0
-    assert half_files(project) == []
-    end = output[output.index("INTERRUPTED: 1 job") :]
-    assert "train: training gaussian-d2 enot-eps1-seed0" in end
-    assert "    | train gaussian-d2 enot-eps1-seed0: " in end  # the last line of its log
-    assert "Run the same command again: it goes on from here" in end
-    assert "FAILED" not in output
-
-    if sent == signal.SIGTERM:  # the second one: the same command went on from the first's steps
-        assert "Removed the locks" not in output  # Snakemake had ended in good order
-        assert re.search(r"resumed at step [1-9]\d* of 10000000", output)
+def test_stopped_by_a_signal_it_leaves_no_half_file_and_goes_on(project: Project) -> None:
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        code, output = stopped(project, sent)
+        assert code != 0
+        assert half_files(project) == []
+        end = output[output.index("INTERRUPTED: 1 job") :]
+        assert "train: training gaussian-d2 enot-eps1-seed0" in end
+        assert "    | train gaussian-d2 enot-eps1-seed0: " in end  # the last line of its log
+        assert "Run the same command again: it goes on from here" in end
+        assert "FAILED" not in output
+    # The second time, the same command went on from the first's steps.
+    assert "Removed the locks" not in output  # Snakemake had ended in good order
+    assert re.search(r"resumed at step [1-9]\d* of 10000000", output)
 
 
 def test_the_command_alone_says_how_to_go_on(project: Project) -> None:

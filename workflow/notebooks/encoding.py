@@ -9,9 +9,9 @@
 # %% [markdown]
 # # A generator, and images as points of its latent space
 #
-# A StyleGAN2 generator G makes an image of each point w of its latent space. Here: what it makes of
-# random points beside real images, and real images beside G(w) for the w that was found for them,
-# first by an encoder that has seen generated images alone, then by descent on each w.
+# A StyleGAN2 generator G makes an image of each point z or w of its latent spaces. Here: what it
+# makes of random points beside real images, and real images beside those of the points that were
+# found for them, first by an encoder that has seen generated images alone, then by descent on each.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -29,34 +29,37 @@ from entropic_ot.plotting import encoding
 
 plotting.use_style()
 arrays = figure_data.LazyArrays(latents)
-parts = encoding.parts_of(arrays)
-figure = plotting.new_figure(11, 3.4 * len(parts))
-axes = figure.subplots(len(parts), 4, squeeze=False, width_ratios=[1, 1, 1, 1.1])
+parts, latent = encoding.parts_of(arrays), encoding.latent_of(arrays)
+figure = plotting.new_figure(9, 1.4 + 2.3 * len(parts))
+gridspec = figure.add_gridspec(
+    1 + len(parts), 2, width_ratios=[1.45, 1], height_ratios=[0.55] + [1] * len(parts)
+)
+top = figure.add_subplot(gridspec[0, :])
+rows = [[figure.add_subplot(gridspec[1 + n, c]) for c in (0, 1)] for n in range(len(parts))]
 
 # %% [markdown]
-# **How to read it.** A row for each part of the data set.
+# **How to read it.** Above, samples of the generator. Then a row for each part of the data set.
 #
-# - Left: real images, and samples of the generator.
-# - Then pairs of rows: images, and below each G(w) for the w that was found.
-# - Right: the mean squared error of a pixel, for values from −1 to 1. An error as large as that of
-#   the mean w (dashed) says that nothing was found.
+# - Pairs of rows: images, and below each what G makes of the point that was found.
+# - Right: for each image of that part that was encoded, the mean over its pixels of the squared
+#   difference to that, for values from −1 to 1; above the panel the mean over these images after
+#   the descent. An error as large as that of the mean w (dashed) says that nothing was found.
 
 # %%
-for row, part in zip(axes, parts, strict=True):
-    originals = arrays[f"{part}_original"]
-    plotting.image_grid(row[0], encoding.square(originals, 4))
-    row[0].set_title(f"{part.replace('_', ' ')}: real")
-    plotting.image_grid(row[1], encoding.square(arrays["generated"], 4))
-    row[1].set_title("generated, z ~ N(0, I)")
-    encoding.reconstructions(row[2], originals, arrays[f"{part}_reconstruction"], num_columns=4)
-    row[2].set_title("real above G(w)")
+plotting.image_grid(top, encoding.grid(arrays["generated"], 2, 20))
+top.set_title("generated, z ~ N(0, I)")
+for (left, right), part in zip(rows, parts, strict=True):
+    originals, errors = arrays[f"{part}_original"], arrays[f"{part}_error"]
+    encoding.reconstructions(left, originals, arrays[f"{part}_reconstruction"], num_columns=8)
+    left.set_title(f"{part.replace('_', ' ')}: images above G({latent})")
     encoding.error_histogram(
-        row[3],
-        arrays[f"{part}_error"],
+        right,
+        errors,
         encoder_errors=arrays[f"{part}_encoder_error"],
         mean_error=encoding.error_of_mean(originals, arrays["mean_image"]),
+        latent=latent,
     )
-    row[3].set_title(f"mean {arrays[f'{part}_error'].mean():.3g}")
+    right.set_title(f"error {errors.mean():.3g}, mean of {len(errors)} images")
 
 # %%
 print(encoding.made_from(figure_data.read_record(provenance)))

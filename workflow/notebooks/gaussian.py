@@ -34,10 +34,9 @@ measures = {
 }
 header = ["ε", "method", "plan\n[%]", "floor", "target\n[%]", "floor", "training\n[s]"]
 contents = [results.comparison_table(measures, case) for case in results.cases]
-lengths = [max(9, len(cells)) + 3 for cells, _ in contents] or [12]
-figure = plotting.new_figure(11.2, 0.22 * sum(lengths) + 0.5)
-axes = figure.subplots(
-    len(lengths), 3, squeeze=False, width_ratios=[1, 1, 1.8], height_ratios=lengths
+epsilons, on_the_way = results.epsilons, ["enot", "egnot"]
+figure, axes, axes_over_time = plotting.new_panels_with_table(
+    [len(cells) + 3 for cells, _ in contents], len(measures), len(epsilons)
 )
 
 # %% [markdown]
@@ -48,9 +47,18 @@ axes = figure.subplots(
 # method that touches them cannot be told from the truth. With several seeds: the mean and its
 # 95 % interval. Bold: the best method for this ε, where its interval does not overlap that of the
 # next; a single seed has no interval.
+#
+# Below, the same for X_t, the points on the way from x (t = 0) to y (t = 1), against the exact
+# process: for ENOT those of the diffusion that it has learned, for EgNOT, which learns a plan and
+# no process, those of Brownian bridges of variance ε between its pairs (x, y). An exact plan with
+# its bridges is the exact process, so EgNOT's curve shows what is wrong with its pairs alone,
+# while ENOT's also has what few Euler steps get wrong between both ends. `bw_uvp_path` in the
+# tables is the mean over these times. Each panel has its own vertical axis.
 
 # %%
-for line, case, (cells, starts) in zip(axes, results.cases, contents, strict=False):
+for line, below, case, (cells, starts) in zip(
+    axes, axes_over_time, results.cases, contents, strict=False
+):
     plotting.row_label(line[0], f"D = {results.problem(case).dim}", pad=34)
     for ax, (label, points) in zip(line, results.curves(measures, case).items(), strict=False):
         plotting.metric_by_epsilon(ax, points, label, log=True)
@@ -59,6 +67,10 @@ for line, case, (cells, starts) in zip(axes, results.cases, contents, strict=Fal
         display(Markdown(f"### {case}\n\n{figure_data.as_markdown(header, cells)}"))
     else:
         plotting.message(line[-1], f"metrics.csv has no values for {case}")
+    for ax, epsilon in zip(below, epsilons, strict=True):
+        curves = results.over_time("bw_uvp_path", case, epsilon, on_the_way)
+        plotting.metric_by_time(ax, curves, plotting.epsilon_label(epsilon))
+    below[0].set_ylabel("BW$_2^2$-UVP of $X_t$ [%]")
 
 # %%
 Image(plotting.finish(figure, out, results.methods, data=False, floor="exact samples"), width=1000)

@@ -30,8 +30,8 @@ from entropic_ot import figure_data, plotting
 plotting.use_style()
 results = figure_data.load_results(samples, metrics, scale)
 cases, methods = results.cases, results.methods
-num_rows, num_columns = max(1, len(cases)), 2 + max(1, len(methods))
-figure, axes = plotting.new_panels(num_rows, num_columns, size=2.2, last_column=1.4)
+num_rows, num_columns = max(1, len(cases)), 3 + max(1, len(methods))
+figure, axes = plotting.new_panels(num_rows, num_columns, size=1.95, last_column=1.25, num_last=2)
 
 # %% [markdown]
 # **How to read it.** One row per setting.
@@ -41,7 +41,9 @@ figure, axes = plotting.new_panels(num_rows, num_columns, size=2.2, last_column=
 #   cover the same region.
 # - Right: energy distance between predicted and measured cells on the held-out day, the lower the
 #   better. The dashed line is the bridge of a coupling that pairs cells at random: every method
-#   has to beat it.
+#   has to beat it. Beside it the variance of y given x, summed over the coordinates, in scaled
+#   units: how spread out the cells are to which one cell goes. Plans with very different spreads
+#   may be equally near to the held-out day, which judges the mixture of all cells alone.
 
 # %%
 for line, case in zip(axes, cases, strict=False):
@@ -62,11 +64,14 @@ for line, case in zip(axes, cases, strict=False):
         ax.set_title(f"{style.label}, {plotting.epsilon_label(epsilon)}", color=style.colour)
         ax.set_xlabel("PC 1")
     plotting.bars(
-        line[-1],
+        line[-2],
         results.bars("energy_distance", case),
         "Energy distance, held-out day",
         reference=results.last_value("energy_distance_independent", case),
         reference_label="independent coupling",
+    )
+    plotting.bars(
+        line[-1], results.bars("conditional_variance", case), "Variance of $y$ given $x$, scaled"
     )
 
 # %%

@@ -5,17 +5,6 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-# Where this workflow lies: in the working folder, or elsewhere, when another Snakefile uses it as a
-# module or Snakemake runs with --directory. params.yaml, data and results are the working folder's.
-BASE = workflow.current_basedir.get_path_or_uri(secret_free=True)
-if "://" in BASE:
-    raise WorkflowError(
-        f"found the workflow at {BASE}, expected a path: its sources are more than its rules. Clone"
-        " the repository, build its environment (make setup), and give the path of its Snakefile."
-    )
-ROOT = Path(BASE).resolve().parents[1]
-IS_AT_HOME = ROOT == Path.cwd().resolve()
-
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow" / "scripts")]
 
 import clock
@@ -27,6 +16,7 @@ from entropic_ot import launch
 from entropic_ot.data.weights import PUBLISHED
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments import paths
+from entropic_ot.experiments.config import image_problem, num_values
 from entropic_ot.experiments.params import load_params, typed, write_configs
 
 workspace.use_checkout(ROOT)
@@ -153,6 +143,12 @@ def run_data(wildcards):
     return run_of(wildcards).data_files
 
 
+def shared_records(runs):
+    """What tells how long the generators and encodings behind these runs took."""
+    found = (LAYOUT.shared_records(run.config.problem) for run in runs)
+    return list(dict.fromkeys(file for files in found for file in files))
+
+
 def weights_name(file):
     """What `entropic-ot fetch` calls the weights in this file."""
     return next(name for name, known in PUBLISHED.items() if known.name == file)
@@ -234,6 +230,13 @@ def shared_training_threads(wildcards):
 
 def sampling_threads(wildcards):
     return min(launch.num_processes(None), workspace.num_processors())
+
+
+def samples_memory(wildcards):
+    """MB: all samples of a run lie in memory, some arrays of them at once and in 32 bits."""
+    problem = image_problem(run_of(wildcards).config.problem)
+    num = PARAMS.evaluations[wildcards.case].num_samples
+    return 4000 + 6 * 4 * num * num_values(problem) // 10**6
 
 
 def training_processors(wildcards, threads):

@@ -5,7 +5,7 @@ rule sample:
     input:
         sources=sources("sample"),
         config=LAYOUT.run_config("{case}", "{run}"),
-        evaluation=LAYOUT.evaluation_config("{case}"),
+        sampling=LAYOUT.sampling_config("{case}"),
         data=run_data,
         checkpoint=rules.train.output.checkpoint,
     output:
@@ -20,7 +20,7 @@ rule sample:
     resources:
         processors=training_processors,
         gpu=gpu_if_present,
-        mem_mb=4000,
+        mem_mb=samples_memory,
         runtime=120,
     params:
         run=subpath(input.checkpoint, parent=True),
@@ -28,7 +28,7 @@ rule sample:
         "sampling {wildcards.case} {wildcards.run}"
     shell:
         "(entropic-ot sample --config {input.config}"
-        " --evaluation {input.evaluation} --run {params.run} --out {output}) 2>&1 | tee {log}"
+        " --sampling {input.sampling} --run {params.run} --out {output}) 2>&1 | tee {log}"
 
 
 rule reference:
@@ -107,7 +107,7 @@ rule evaluate:
     threads: 1
     resources:
         processors=1,
-        mem_mb=4000,
+        mem_mb=samples_memory,
         runtime=120,
     params:
         run=subpath(input.checkpoint, parent=True),
@@ -124,7 +124,10 @@ rule table:
     input:
         sources=sources("table"),
         metrics=[LAYOUT.metrics(run.case, run.name) for run in PARAMS.runs],
-        logs=[LAYOUT.run(run.case, run.name) / "log.jsonl" for run in PARAMS.runs],
+        logs=[LAYOUT.log(run.case, run.name) for run in PARAMS.runs],
+        # The same names: a shell takes no command of more than 128 kB.
+        metrics_list=LAYOUT.metrics_list,
+        logs_list=LAYOUT.logs_list,
     output:
         csv=report(
             LAYOUT.tables / "metrics.csv",
@@ -132,6 +135,7 @@ rule table:
             category="Tables",
             labels={"table": "Every metric of every run", "file": "CSV"},
         ),
+        over_time=LAYOUT.tables / "over_time.csv",
         markdown=LAYOUT.tables / "metrics.md",
         json=LAYOUT.tables / "metrics.json",
         losses=LAYOUT.tables / "losses.csv",
@@ -144,12 +148,13 @@ rule table:
     threads: 1
     resources:
         processors=1,
-        mem_mb=1000,
-        runtime=10,
+        # All rows lie in memory: 35 kB a run, of five metrics and a hundred lines of log.
+        mem_mb=1000 + len(PARAMS.runs) // 20,
+        runtime=10 + len(PARAMS.runs) // 5000,
     params:
         out=subpath(output.csv, parent=True),
     message:
         "making the tables"
     shell:
-        "(entropic-ot table --out {params.out} {input.metrics} --logs {input.logs})"
+        "(entropic-ot table --out {params.out} @{input.metrics_list} --logs @{input.logs_list})"
         " 2>&1 | tee {log}"

@@ -8,9 +8,12 @@ rule figure:
         script=ours("workflow/scripts/run_notebook.py"),
         notebook=lambda w: ours(f"workflow/notebooks/{PARAMS.notebook_of(w.figure)}.py"),
         metrics=rules.table.output.csv,
+        over_time=rules.table.output.over_time,  # found beside metrics
         samples=lambda w: [
             LAYOUT.samples(run.case, run.name) for run in PARAMS.figures[w.figure]
         ],
+        samples_list=LAYOUT.samples_list("{figure}"),  # the same names: see rule table
+        records=lambda w: shared_records(PARAMS.figures[w.figure]),
     output:
         png=report(
             LAYOUT.figures / "{figure}.png",
@@ -45,7 +48,7 @@ rule figure:
     shell:
         "(python {input.script:q} {input.notebook:q}"
         " --notebook {output.notebook} --html {output.html} --scale {params.scale}"
-        " --metrics {input.metrics} --out {params.prefix} --samples {input.samples})"
+        " --metrics {input.metrics} --out {params.prefix} --samples @{input.samples_list})"
         " 2>&1 | tee {log}"
 
 

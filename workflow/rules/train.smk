@@ -37,7 +37,7 @@ rule train:
     output:
         checkpoint=LAYOUT.run("{case}", "{run}") / "checkpoint.safetensors",
         state=LAYOUT.run("{case}", "{run}") / "training_state.safetensors",
-        log=LAYOUT.run("{case}", "{run}") / "log.jsonl",
+        log=LAYOUT.log("{case}", "{run}"),
         provenance=LAYOUT.run("{case}", "{run}") / "provenance.json",
     log:
         log_path("train", "{case}/{run}"),

@@ -15,12 +15,13 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import records
+
 from entropic_ot.files import naming
 
 TOLERANCE_S = 1.0
 """Clocks of a network's machines differ by less; and few jobs are faster."""
 TIME_PRECISION_S = 1e-3  # file systems and JSON keep times to different digits
-METADATA = Path(".snakemake/metadata")
 
 
 def bring_to_present(roots: Iterable[Path]) -> list[Path]:
@@ -55,13 +56,13 @@ def _correct_record(path: Path, before: float) -> None:
     name = urlsafe_b64encode(str(path).encode()).decode()
     longest = os.pathconf(".", "PC_NAME_MAX") - 2
     *folders, last = (name[i : i + longest] for i in range(0, len(name), longest))
-    file = METADATA.joinpath(*(f"@{folder}" for folder in folders), last)
+    file = records.METADATA.joinpath(*(f"@{folder}" for folder in folders), last)
     try:
         record = json.loads(file.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return
     if abs((record.get("endtime") or 0) - before) < TIME_PRECISION_S:
-        file.write_text(json.dumps(record | {"endtime": path.stat().st_mtime}))
+        records.write(file, record | {"endtime": path.stat().st_mtime})
 
 
 def _files(roots: Iterable[Path]) -> Iterator[Path]:

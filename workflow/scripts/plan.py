@@ -2,10 +2,14 @@
 
 Everything of `all` is made that needs no training: tables and figures from the results that are
 here, samples and metrics from checkpoints. What is left out, and what it needs, is said at the end.
+
+`--check` makes nothing and fails where a result of `all` is not up to date. It comes before every
+`dvc commit --force` (Makefile), which would record whatever is there as up to date.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import functools
 import io
@@ -130,7 +134,28 @@ def is_shown(file: Planned) -> bool:
     return file.rule in SHOWN and not file.out.endswith((".ipynb", ".html"))
 
 
+def check() -> int:
+    """0 if every result of `all` is up to date."""
+    pending = pending_jobs()
+    if not pending:
+        return 0
+    print(
+        f"{len(pending)} results are not up to date, such as {pending[0].out}: found jobs left to "
+        "do, expected none, since what DVC commits counts as up to date. Run `make all`, then "
+        "this again.",
+        file=sys.stderr,
+    )
+    return 1
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--check", action="store_true", help="fail if anything is left to do")
+    return check() if parser.parse_args().check else draw()
+
+
+def draw() -> int:
+    """Make what can be made without training; 1 if something could not."""
     targets, blocked = drawable()
     if targets:
         done = subprocess.run([*SNAKEMAKE, "--cores", "8", "--", *targets], env=environment())

@@ -3,7 +3,8 @@
 workflow/published.yaml says what of the results it holds; snake2dvc.py writes that into dvc.yaml.
 
 `fill` puts the results of dvc.lock into it, removes what dvc.lock no longer names, and checks the
-whole; `check` checks alone. Used by `make publish` and by the tests.
+whole (`make publish`). `check` checks alone, and that dvc.lock is of this tree's sources,
+parameters, notebooks and rules (`make published-check`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import fnmatch
 import hashlib
 import json
 import sys
+import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,56 @@ def from_edited_sources(outputs: list[Output]) -> list[str]:
     return [str(path) for path in records if json.loads(path.read_text()).get("dirty") is not False]
 
 
+def out_of_step() -> list[str]:
+    """What of this tree is not what dvc.lock was made from, a line each.
+
+    Data is not looked at: the published results are judged by what git has.
+    """
+    import snake2dvc  # inside: it imports this module
+
+    found = [] if snake2dvc.check() == 0 else ["dvc.yaml is not what this tree gives (make dvc)"]
+    stages, locked = _stages("dvc.yaml"), _stages("dvc.lock")
+    made = {out["path"]: out["md5"] for stage in locked.values() for out in stage["outs"]}
+    if new := sorted(stages.keys() - locked.keys()):
+        found.append(f"{len(new)} stages of dvc.yaml are not in dvc.lock, such as {new[0]}")
+    both = stages.keys() & locked.keys()
+    others = [name.split("-")[0] for name in both if locked[name]["cmd"] != stages[name]["cmd"]]
+    for rule, count in sorted(Counter(others).items()):
+        found.append(f"the command of the rule {rule} is another one in dvc.lock ({count} stages)")
+    read = {
+        dep["path"]: dep["md5"]
+        for name in both
+        for dep in locked[name].get("deps", ())
+        if "md5" in dep and not Path(dep["path"]).is_relative_to("data")
+    }
+    now = {path: made[path] for path in read.keys() & made.keys()} | _generated()
+    for path in read.keys() - now.keys():
+        file = Path(path)
+        now[path] = hashlib.md5(file.read_bytes()).hexdigest() if file.is_file() else "nothing"
+    return found + [
+        f"{path} is not what results in dvc.lock were made from"
+        for path in sorted(read)
+        if now[path] != read[path]
+    ]
+
+
+def _generated() -> dict[str, str]:
+    """Path -> md5 of the lists of sources and the resolved parameters of this tree."""
+    import write_sources
+    from workspace import restricted
+
+    from entropic_ot.experiments.params import config_texts, load_params
+
+    # For the machine that dvc.yaml was made for, as snake2dvc.check has arranged it.
+    texts = config_texts(restricted(load_params("params.yaml")))
+    digests = {str(path): hashlib.md5(text.encode()).hexdigest() for path, text in texts.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        for path in write_sources.write_lists(folder=Path(folder)):
+            digest = hashlib.md5(path.read_bytes()).hexdigest()
+            digests[str(write_sources.FOLDER / path.name)] = digest
+    return digests
+
+
 def put(output: Output) -> None:
     """Copy an output to where DVC looks for it in a remote: `dvc push` of so many takes minutes."""
     if output.blob.is_file():
@@ -217,16 +270,24 @@ def fill(*, allow_edited: bool) -> None:
 
 
 def check() -> None:
-    """DataError that lists what is wrong with the store."""
-    outputs = published_outputs()
-    _raise_if_any(problems(outputs, load_store()))
-    print(f"{REMOTE}/: {len(outputs)} files, {size_mib(outputs):.1f} MiB, all as in dvc.lock")
+    """DataError that lists what is wrong with the store, or of another tree than this one."""
+    outputs: list[Output] = []
+    try:
+        outputs = published_outputs()
+        found = problems(outputs, load_store())
+    except DataError as error:
+        found = [str(error)]
+    _raise_if_any(found + out_of_step())
+    print(
+        f"{REMOTE}/: {len(outputs)} files, {size_mib(outputs):.1f} MiB, all as in dvc.lock, which "
+        "is of these sources, parameters and rules"
+    )
 
 
 def _raise_if_any(found: list[str]) -> None:
     if found:
-        more = f"\nand {len(found) - 10} more" if len(found) > 10 else ""
-        raise DataError(f"{REMOTE}/ is not as it should be:\n" + "\n".join(found[:10]) + more)
+        more = f"\nand {len(found) - 25} more" if len(found) > 25 else ""
+        raise DataError(f"{REMOTE}/ is not as it should be:\n" + "\n".join(found[:25]) + more)
 
 
 def main() -> None:

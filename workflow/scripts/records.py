@@ -50,11 +50,10 @@ def mark_changed() -> list[str]:
     for path in suspects:
         file, record = records[path]
         if _sha256(path) in known[path] or (copied and not known[path]):
-            file.write_text(json.dumps(record | {"endtime": os.stat(path).st_mtime}))
+            write(file, record | {"endtime": os.stat(path).st_mtime})
         else:
             marker = INCOMPLETE / file.relative_to(METADATA)
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            marker.write_text(json.dumps({"external_jobid": None}))
+            write(marker, {"external_jobid": None})
             changed.append(path)
     return changed
 
@@ -66,6 +65,18 @@ def is_other_file(path: str, record: dict[str, Any]) -> bool:
     except FileNotFoundError:
         return False
     return abs((record.get("endtime") or 0) - mtime) > TIME_TOLERANCE_S
+
+
+def write(file: Path, record: dict[str, Any]) -> None:
+    """A record of Snakemake's, whole or not at all.
+
+    Its name may be as long as names can be, and every name in its folder means an output: so the
+    new file comes from outside.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = METADATA.parent / f"record-{os.getpid()}.part"
+    temporary.write_text(json.dumps(record))
+    temporary.replace(file)
 
 
 def _sha256(path: str) -> str:

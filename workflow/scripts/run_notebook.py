@@ -10,8 +10,9 @@ import argparse
 import os
 import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,11 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 from traitlets.config import Config
+
+from entropic_ot.data.leftovers import remove_leftovers
+from entropic_ot.errors import EntropicOTError
+from entropic_ot.files import write_text
+from entropic_ot.inputs import contents_of, expect_unchanged
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 # The path of a Unix socket may have 107 characters.
@@ -48,32 +54,44 @@ def _normalised_text(text: str) -> str:
 
 
 def run(source: Path, executed: Path, html: Path, parameters: dict[str, object]) -> None:
-    """Execute `source` with `parameters`; both files appear only when all of it went well."""
-    temporary = executed.with_suffix(".tmp.ipynb")
-    try:
-        nbformat.write(_with_kernel(jupytext.read(source)), temporary)
-        with _kernel_settings() as settings:
-            papermill.execute_notebook(
-                temporary,
-                temporary,
-                parameters,
-                cwd=os.getcwd(),
-                progress_bar=False,
-                config=settings,
-                # What goes wrong in a cell is raised here; the kernel's own log says nothing more.
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-            )
-        notebook = normalise(nbformat.read(temporary, as_version=4))
-        # Nothing is loaded from the network when the page is read.
-        exporter = HTMLExporter(require_js_url="", mathjax_url="")
-        page, _ = exporter.from_notebook_node(
-            notebook, resources={"metadata": {"name": executed.stem}}
+    """Execute `source` with `parameters`, then write both files, each whole or not at all.
+
+    What the notebook itself writes has appeared by then; the engines throw away what a failed job
+    leaves.
+
+    Raises:
+        DataError: a file that it reads (source, this script, parameters that are names of files)
+            was changed while it ran.
+    """
+    before = contents_of([source, Path(__file__), *_files_in(parameters.values())])
+    for path in (executed, html):
+        remove_leftovers(path.parent, f".{path.name}.", ".part")
+    with _kernel_settings() as settings:
+        notebook = papermill.execute_notebook(
+            _with_kernel(jupytext.read(source)),
+            None,
+            parameters,
+            cwd=os.getcwd(),
+            progress_bar=False,
+            config=settings,
+            # What goes wrong in a cell is raised here; the kernel's own log says nothing more.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
-        html.write_text(page)
-        nbformat.write(notebook, temporary)
-        temporary.replace(executed)
-    finally:
-        temporary.unlink(missing_ok=True)
+    notebook = normalise(notebook)
+    # Nothing is loaded from the network when the page is read.
+    exporter = HTMLExporter(require_js_url="", mathjax_url="")
+    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": executed.stem}})
+    expect_unchanged(before)
+    write_text(html, page)
+    write_text(executed, nbformat.writes(notebook) + "\n")
+
+
+def _files_in(values: Iterable[object]) -> Iterator[Path]:
+    """The files among the values of parameters."""
+    for value in values:
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and Path(word).is_file():
+                yield Path(word)
 
 
 @contextmanager
@@ -106,7 +124,9 @@ def _with_kernel(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n\n")[0], fromfile_prefix_chars="@"
+    )
     parser.add_argument("source", type=Path, help="the notebook, a .py file in percent format")
     parser.add_argument("--notebook", type=Path, required=True, help="the executed notebook")
     parser.add_argument("--html", type=Path, required=True, help="the same as a page")
@@ -114,7 +134,7 @@ def main() -> None:
     parser.add_argument("--scale", required=True)
     parser.add_argument("--metrics", required=True, help="metrics.csv")
     parser.add_argument("--out", required=True, help="path of the figure without its ending")
-    parser.add_argument("--samples", nargs="*", default=[], help="sample files")
+    parser.add_argument("--samples", nargs="*", default=[], help="sample files, or @LIST of them")
     parser.add_argument(
         "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
         help="one more parameter of this notebook, as text",
@@ -128,4 +148,12 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EntropicOTError as error:
+        sys.exit(f"run_notebook.py: error: {error}")
+    except OSError as error:  # a folder that cannot be written to, a full disk
+        sys.exit(
+            f"run_notebook.py: error: {error.filename}: found {error.strerror or error}, expected "
+            "a path that can be read or written. Check it, its permissions and the disk."
+        )

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,13 @@ import write_sources
 import yaml
 
 from entropic_ot.errors import EntropicOTError
-from entropic_ot.experiments.params import availability, load_params, write_configs
+from entropic_ot.experiments.params import (
+    availability,
+    config_texts,
+    load_params,
+    write_configs,
+)
+from entropic_ot.files import write_text
 from entropic_ot.metrics.registry import METRICS
 
 DVC_YAML = Path("dvc.yaml")
@@ -34,13 +42,17 @@ AUTO_METRICS = {name for name, metric in METRICS.items() if "inception" in metri
 LEFT_OUT = "# Left out, because their data was not there: "
 
 
-def generated() -> str:
-    """The text of dvc.yaml for the data that is on this machine."""
+def generated(*, write: bool = True) -> str:
+    """The text of dvc.yaml for the data that is on this machine.
+
+    With `write` the resolved parameters, which are inputs of jobs, are written first.
+    """
     params = workspace.restricted(load_params("params.yaml"))
     left_out = [line.partition(":")[0] for line in params.left_out]
     left_out += filter(None, os.environ.get(workspace.WITHOUT_CASES, "").split(","))
     if workspace.is_free():
-        write_configs(load_params("params.yaml"))
+        if write:
+            write_configs(load_params("params.yaml"))
         write_sources.write_lists()
     stages: dict[str, Any] = {}
     with dag.workflow_jobs() as (workflow, jobs):
@@ -113,6 +125,23 @@ def recorded_left_out(text: str) -> list[str]:
     return [] if names == "none" else names.split(", ")
 
 
+@contextmanager
+def _lent_configs() -> Iterator[None]:
+    """The resolved parameters that are not here, for a while.
+
+    Those that are here stay: they are of this machine's data, and results depend on them.
+    """
+    texts = config_texts(workspace.restricted(load_params("params.yaml")))
+    missing = [path for path in texts if not path.exists()] if workspace.is_free() else []
+    try:
+        for path in missing:
+            write_text(path, texts[path])
+        yield
+    finally:
+        for path in missing:
+            path.unlink(missing_ok=True)
+
+
 def check() -> int:
     """0 if dvc.yaml is what it would be on the machine that it was made for."""
     current = DVC_YAML.read_text() if DVC_YAML.exists() else ""
@@ -123,9 +152,16 @@ def check() -> int:
     has_inception = not AUTO_METRICS.intersection(left_out)
     availability.inception_lacks = lambda: None if has_inception else "left out"
     os.environ[workspace.WITHOUT_CASES] = ",".join(left_out)
-    if generated() == current:
+    with _lent_configs():
+        up_to_date = generated(write=False) == current
+    if up_to_date:
         return 0
-    print("dvc.yaml is out of date; `make dvc` makes it anew", file=sys.stderr)
+    print(
+        "dvc.yaml is out of date: found other jobs or files than params.yaml, the rules and your "
+        "own data (a new epsilon or seed, a new image in a folder) give; expected the same, since "
+        "DVC knows only what stands there. `make dvc` makes it anew.",
+        file=sys.stderr,
+    )
     return 1
 
 
@@ -136,7 +172,7 @@ def main() -> int:
         return check()
     text = generated()
     if not DVC_YAML.exists() or DVC_YAML.read_text() != text:
-        DVC_YAML.write_text(text)
+        write_text(DVC_YAML, text)
         print("wrote dvc.yaml", file=sys.stderr)
     return 0
 

@@ -44,8 +44,8 @@ def list_path(name: str) -> Path:
     return FOLDER / f"{name}.txt"
 
 
-def write_lists(root: Path | str = "src") -> list[Path]:
-    return write_source_lists(FOLDER, MODULES, root, lock=Path(root).parent / LOCK)
+def write_lists(root: Path | str = "src", *, folder: Path = FOLDER) -> list[Path]:
+    return write_source_lists(folder, MODULES, root, lock=Path(root).parent / LOCK)
 
 
 def all_sources() -> list[str]:

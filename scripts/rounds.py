@@ -12,9 +12,10 @@ anything left to do. What differs is a lost or silently stale result: the round 
 and times depend on the seed and the round's number alone: `--only N` replays one.
 
 What no engine can know is left out: `dvc commit` is given after a finished run only, and a changed
-file has a changed time or size. A result that a recipe deletes itself may stay away if Snakemake
-needs it for nothing (that is also how a partial `dvc pull` works); DVC has to bring it back. What
-DVC deleted for a stage that was killed at its very start may need `dvc checkout`; it is counted.
+file has a changed time or size. Sources are not edited while an engine runs. A result that a recipe
+deletes itself may stay away if Snakemake needs it for nothing (that is also how a partial `dvc
+pull` works); DVC has to bring it back. What DVC deleted for a stage that was killed at its very
+start may need `dvc checkout`; it is counted.
 """
 
 from __future__ import annotations
@@ -53,13 +54,16 @@ CASES = {
 }
 """Experiment -> its method, epsilon and variants."""
 LONGEST_COMMAND_S = 1200
+SHARED = (".git/objects/", ".dvc/cache/files/", "published/", "data/raw/mnist/")
+"""Two thirds of a project: files that nobody writes into, so that its copies may share them."""
 ABOUT = """\
 `scripts/rounds.py` takes a small project of the real workflow at scale smoke through random edits
-of parameters, sources, a notebook and data, signals to the process group of `snakemake` or of
-`dvc repro` at random times, tampered and deleted results, `dvc commit`, and `git checkout` with
-`dvc checkout`; then one engine runs to the end. A round has failed when a result is missing,
-differs from that of a run from nothing with the same inputs, or when an engine has anything left to
-do. Times, memory and commits do not count as differences, nor do pages and pictures that show them.
+of parameters, sources, a notebook and data (all but sources also while an engine runs), signals to
+the process group of `snakemake` or of `dvc repro` at random times, tampered and deleted results,
+`dvc commit`, and `git checkout` with `dvc checkout`; then one engine runs to the end. A round has
+failed when a result is missing, differs from that of a run from nothing with the same inputs, or
+when an engine has anything left to do. Times, memory and commits do not count as differences, nor
+do pages and pictures that show them.
 `--seed S --only N` replays a round. The log of the last series:"""
 Params = dict[str, Any]
 
@@ -128,6 +132,9 @@ APPENDED = {
 }
 ARRAY_EDIT = "data"
 EDITS = (*PARAMS_EDITS, *APPENDED, ARRAY_EDIT)
+# What may be edited while an engine runs. Sources that are edited then, and edited back before the
+# next start, leave no trace that an engine could see (docs/reliability.md).
+EDITS_MEANWHILE = (*PARAMS_EDITS, "notebook", ARRAY_EDIT)
 # The inputs that a round ends with, each with its weight; on the way any two edits may be there.
 ENDS: dict[tuple[str, ...], int] = {
     **{(): 5, ("epsilon",): 2, ("metric",): 2, (ARRAY_EDIT,): 2},
@@ -220,7 +227,14 @@ class Project:
     def copy_to(self, folder: Path) -> Project:
         for old in (folder, folder.with_suffix(".dvc-site")):
             shutil.rmtree(old, ignore_errors=True)
-        shutil.copytree(self.folder, folder, symlinks=True)  # with all times
+
+        def copy(source: str, target: str) -> None:
+            if os.path.relpath(source, self.folder).startswith(SHARED):
+                os.link(source, target)
+            else:
+                shutil.copy2(source, target)  # with its times
+
+        shutil.copytree(self.folder, folder, symlinks=True, copy_function=copy)
         return Project(folder)
 
 
@@ -293,8 +307,11 @@ class Starts:
 
 # Times, memory and commits: they differ between two runs that compute the same.
 VOLATILE = {"seconds", "train_seconds", "peak_memory_mb", "commit", "commits", "dirty"}
-# Pages and pictures that show them.
-SHOW_VOLATILE = ("figures/comparison", "notebooks/tables", "tables/comparison", "tables/metrics.md")
+# Pages and pictures that show them, after results/smoke/.
+SHOW_VOLATILE = (
+    *("figures/comparison.", "notebooks/tables.", "tables/comparison.", "tables/metrics.md"),
+    *("results.html", "runs.html"),
+)
 KEPT_FOLDERS = ("results/smoke", "results/sources", "data/prepared", "data/raw")
 NO_RESULTS = ("results/smoke/logs/", "results/smoke/benchmarks/", "results/smoke/checkpoints/")
 UNDECLARED = "hue_"  # beside prepared digits, for people: no rule knows these files or reads them
@@ -314,9 +331,8 @@ def contents_of(folder: Path) -> dict[str, str]:
 
 def digest_of(file: Path, path: str) -> str:
     """A word instead of a hash for contents that cannot be read, or that show times."""
-    if file.suffix not in (".csv", ".json", ".jsonl") and any(
-        part in path for part in SHOW_VOLATILE
-    ):
+    shows_volatile = path.removeprefix("results/smoke/").startswith(SHOW_VOLATILE)
+    if shows_volatile and file.suffix != ".csv":
         return "present" if file.stat().st_size > 0 else "empty"
     try:
         if file.suffix == ".json":
@@ -407,7 +423,10 @@ class Recipe:
             recipe.add("edit", *edits)
             sign = rng.choice(["SIGKILL", "SIGKILL", "SIGINT"])
             begun = rng.choice([0, 0, 1, 1, 2, 3, 5])
-            recipe.add("interrupt", engine(), sign, begun, round(rng.uniform(0.1, 4), 2))
+            if rng.random() < 0.2:
+                recipe.add("meanwhile", engine(), begun, rng.choice(EDITS_MEANWHILE))
+            else:
+                recipe.add("interrupt", engine(), sign, begun, round(rng.uniform(0.1, 4), 2))
         if rng.random() < 0.4:
             recipe.add("tamper", rng.choice(["append", "flip", "truncate", "delete"]), rng.random())
         if in_dvc and rng.random() < 0.15:
@@ -443,8 +462,16 @@ class Round:
     failures: list[str] = field(default_factory=list)
     finished_by: str = ""
     trainings: int = 0
+    planned_params: bytes = b""
+    """Those of dvc.yaml as it is."""
     noop_jobs: int = 0
     noop_trainings: int = 0
+
+    def __post_init__(self) -> None:
+        self.planned_params = self._params()
+
+    def _params(self) -> bytes:
+        return (self.project.folder / "params.yaml").read_bytes()
 
     def step(self, name: str, *arguments: Any) -> None:
         getattr(self, f"_{name}")(*arguments)
@@ -456,11 +483,32 @@ class Round:
     def _command(self, engine: str) -> tuple[str, ...]:
         if engine == "snakemake":
             return SNAKEMAKE
-        self.project.write_dvc_yaml()
+        if self._params() != self.planned_params:  # of which alone the set of jobs depends here
+            self.project.write_dvc_yaml()
+            self.planned_params = self._params()
         return ("dvc", "repro")
 
     def _interrupt(self, engine: str, sign: str, begun: int, seconds: float) -> None:
         """The signal, so many seconds after that many jobs have begun; none if it ended before."""
+        process = self._started(engine, begun)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+        os.killpg(process.pid, signal.Signals[sign])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0 if sign == "SIGKILL" else 60)
+        kill_group(process)
+
+    def _meanwhile(self, engine: str, begun: int, edit: str) -> None:
+        """One more edit, when that many jobs have begun; then it may end well or not."""
+        process = self._started(engine, begun)
+        self._edit(*{*self.edits, edit})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LONGEST_COMMAND_S)
+        kill_group(process)
+
+    def _started(self, engine: str, begun: int) -> subprocess.Popen[bytes]:
+        """The engine, of which so many jobs have begun, or which has ended."""
         command = self._command(engine)
         self.dvc_was_interrupted |= engine == "dvc"
         log = self.project.folder.with_suffix(".interrupted.log")
@@ -472,13 +520,7 @@ class Round:
             if len(re.findall(r"^(?:Job \d+:|Running stage) ", text, re.MULTILINE)) >= begun:
                 break
             time.sleep(0.05)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-            return
-        os.killpg(process.pid, signal.Signals[sign])
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0 if sign == "SIGKILL" else 60)
-        kill_group(process)
+        return process
 
     def _tamper(self, kind: str, where: float) -> None:
         candidates = sorted(contents_of(self.project.folder))
@@ -488,8 +530,10 @@ class Round:
         file = self.project.folder / path
         contents = file.read_bytes()
         middle = len(contents) // 2
+        if file.stat().st_nlink > 1:
+            file.unlink()  # the other copies keep theirs
         if kind == "delete":
-            file.unlink()
+            file.unlink(missing_ok=True)
             self.deleted.add(path)
         elif kind == "truncate":
             file.write_bytes(contents[:middle])
@@ -501,11 +545,13 @@ class Round:
 
     def _commit(self) -> None:
         self.project.write_dvc_yaml()
+        self.planned_params = self._params()
         self.project.must("dvc", "commit", "--force", "--quiet")
 
     def _restore(self) -> None:
         self.project.git("checkout", "--quiet", "HEAD", "--", ".")
         self._edit()
+        self.planned_params = self._params()  # dvc.yaml came with them
         self.project.must("dvc", "checkout", "--force")
 
     def _finish(self, engine: str) -> None:
@@ -553,7 +599,7 @@ def run_round(
 ) -> Params:
     """The line of the log for this round."""
     recipe = Recipe.draw(random.Random(f"{seed}-{number}"), home=home)
-    began = time.monotonic()
+    began, used_before = time.monotonic(), processor_seconds()
     current = Round(starts.get(recipe.start).copy_to(folder / "round"), starts, known)
     try:
         for step in recipe.steps:
@@ -575,7 +621,13 @@ def run_round(
             "noop_trainings": current.noop_trainings,
         },
         **{"seconds": round(time.monotonic() - began, 1), "failures": current.failures},
+        "processor_seconds": round(processor_seconds() - used_before, 1),
     }
+
+
+def processor_seconds() -> float:
+    """Of this process and those that it started; not of orphans of a killed one."""
+    return sum(os.times()[:4])
 
 
 # --------------------------------------------------------------------------------------------------
@@ -592,8 +644,12 @@ def summary(lines: list[Params]) -> str:
         for step in line["steps"]
         if step[0] in ("interrupt", "tamper")
     )
-    edits = Counter(e for line in lines for step in line["steps"] if step[0] == "edit"
-                    for e in step[1:])  # fmt: skip
+    edits = Counter(
+        edit
+        for line in lines
+        for step in line["steps"]
+        for edit in {"edit": step[1:], "meanwhile": step[3:]}.get(step[0], [])
+    )
     rows = [
         ("rounds", len(lines)),
         ("failed", len(failed)),
@@ -607,6 +663,7 @@ def summary(lines: list[Params]) -> str:
         ("jobs left to do after the end", sum(line["noop_jobs"] for line in lines)),
         ("of these trainings", sum(line["noop_trainings"] for line in lines)),
         ("hours", f"{sum(line['seconds'] for line in lines) / 3600:.2f}"),
+        ("processor hours", f"{sum(line['processor_seconds'] for line in lines) / 3600:.2f}"),
         ("seeds", ", ".join(str(s) for s in sorted({line["seed"] for line in lines}))),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])

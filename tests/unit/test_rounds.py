@@ -65,6 +65,45 @@ def test_a_result_of_other_seconds_is_the_same_and_one_of_other_values_is_not(
     assert rounds.digest_of(tmp_path / "metrics.json", "metrics.json") == "not readable"
 
 
+def test_a_copy_shares_what_nobody_writes_into_and_harm_stays_in_it(
+    rounds: Any, tmp_path: Path
+) -> None:
+    start = rounds.Project(tmp_path / "start")
+    for name in ("data/raw/mnist/images", "results/smoke/a.csv", "params.yaml"):
+        (start.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (start.folder / name).write_text("value\n1\n")
+    copy = start.copy_to(tmp_path / "round")
+    assert (copy.folder / "data/raw/mnist/images").stat().st_nlink == 2
+    assert (copy.folder / "results/smoke/a.csv").stat().st_nlink == 1
+    before = rounds.contents_of(start.folder)
+    assert rounds.contents_of(copy.folder) == before and len(before) == 2
+    current = rounds.Round(copy, None, None)
+    for kind in ("append", "flip", "truncate", "delete"):
+        current.step("tamper", kind, 0.99)  # of the sorted names the last
+        current.step("tamper", kind, 0.0)
+        assert rounds.contents_of(start.folder) == before
+    assert rounds.contents_of(copy.folder) == {}
+    assert current.deleted == before.keys()
+
+
+def test_of_a_page_that_shows_seconds_only_its_presence_counts(rounds: Any, tmp_path: Path) -> None:
+    """They show seconds and commits, and the picture of the comparison, which has them too."""
+    shown = ("results.html", "runs.html", "tables/metrics.md", "figures/comparison.png")
+    for path in (f"results/smoke/{name}" for name in shown):
+        page = tmp_path / Path(path).name
+        page.write_text("seconds: 2")
+        first = rounds.digest_of(page, path)
+        page.write_text("seconds: 3")
+        assert first == rounds.digest_of(page, path) == "present", path
+        page.write_text("")
+        assert rounds.digest_of(page, path) == "empty", path
+    for path in ("results/smoke/settings.html", "results/smoke/figures/gaussian.png"):
+        page.write_text("num_steps: 2")
+        first = rounds.digest_of(page, path)
+        page.write_text("num_steps: 3")
+        assert first != rounds.digest_of(page, path), path
+
+
 def test_of_a_checkpoint_the_tensors_count(rounds: Any, tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
 
@@ -110,14 +149,25 @@ def test_what_is_appended_to_a_source_replaces_a_function_that_is_there(rounds: 
 def test_the_summary_counts_and_names_what_failed(rounds: Any, tmp_path: Path) -> None:
     line = {
         **{"round": 3, "seed": 0, "start": "finished", "finished_by": "snakemake"},
-        **{"steps": [["edit", "data"], ["interrupt", "dvc", "SIGKILL", 2, 1.5]], "trainings": 2},
+        "trainings": 2,
+        "steps": [
+            *(["edit", "data"], ["meanwhile", "snakemake", 2, "steps"]),
+            ["interrupt", "dvc", "SIGKILL", 2, 1.5],
+        ],
         **{"restored": 0, "noop_jobs": 0, "noop_trainings": 0, "seconds": 1800.0},
+        "processor_seconds": 900.0,
     }
     lines = [line | {"failures": []}, line | {"failures": ["lost: results/a"]}]
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
     words = [sys.executable, str(SCRIPT), "--log", str(log), "--summary"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    for part in ("| rounds | 2 |", "| failed | 1 |", "dvc SIGKILL 2", "| hours | 1.00 |"):
+    for part in (
+        "| rounds | 2 |",
+        "| failed | 1 |",
+        "dvc SIGKILL 2",
+        "| hours | 1.00 |",
+        "| edits | data 2, steps 2 |",
+    ):
         assert part in text
     assert "seed 0, round 3" in text and "lost: results/a" in text

@@ -105,6 +105,23 @@ class PrepareCase:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FetchCase:
+    """Files out of a mirror folder, checked by their sha256."""
+
+    kind: Literal["fetch"]
+    """The case's kind."""
+    num_files: int
+    """Random files in the folder."""
+    file_mb: int
+    """Size of each, in 2^20 bytes."""
+    max_repeats: int
+    """Most repetitions."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "num_files", "file_mb")
+
+
+@dataclass(frozen=True, kw_only=True)
 class CommandCase:
     """The seconds of a command, which has no reference."""
 
@@ -147,7 +164,7 @@ class LatentCase:
         at_least(1, self, "batch_size", "mapping_layers", "latent_dim")
 
 
-CaseConfig = SolverCase | BufferCase | PrepareCase | CommandCase | LatentCase
+CaseConfig = SolverCase | BufferCase | PrepareCase | FetchCase | CommandCase | LatentCase
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from bench_config import (
     BufferCase,
     CaseConfig,
     CommandCase,
+    FetchCase,
     LatentCase,
     PrepareCase,
     RandomImages,
@@ -38,6 +39,7 @@ from entropic_ot.experiments.build import build_benchmark, build_solver
 from entropic_ot.experiments.config import GaussianProblem
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig
+from fetching import FetchWorkload
 from latent import LatentWorkload
 from reference.colouring import coloured_digits
 from reference.egnot import ListBuffer, ReferenceEgNOT
@@ -78,6 +80,8 @@ def build_workload(case: CaseConfig, side: Side, device: torch.device) -> Worklo
         return BufferWorkload(case, side, device)
     if isinstance(case, PrepareCase):
         return PrepareWorkload(case, side)
+    if isinstance(case, FetchCase):
+        return FetchWorkload(case, fast=side == "fast")
     if isinstance(case, LatentCase):
         return LatentWorkload(case, fast=side == "fast", device=device)
     return CommandWorkload(case) if side == "fast" else None

@@ -41,7 +41,8 @@ from pathlib import Path
 FILES = {
     "train": ["checkpoint.safetensors", "training_state.safetensors", "log.jsonl"]
     + ["provenance.json"],
-    "table": ("metrics.csv", "metrics.md", "metrics.json"),
+    "table": ["metrics.csv", "over_time.csv", "metrics.md", "metrics.json", "losses.csv"],
+    "pages": ["results.html", "runs.html", "settings.html"],
 }
 
 def main():

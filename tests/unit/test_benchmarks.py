@@ -16,6 +16,8 @@ import torch
 
 import bench_table
 import cases
+import fetching
+import image_ideas
 import latent
 import measure
 import reference.stylegan2
@@ -26,6 +28,7 @@ from bench_config import (
     SETTINGS,
     BufferCase,
     CommandCase,
+    FetchCase,
     LatentCase,
     PrepareCase,
     SolverCase,
@@ -221,6 +224,31 @@ def test_digits_coloured_one_by_one_are_those_of_the_project() -> None:
     assert np.array_equal(plain, expected)
     other = coloured_digits(grey, image_size=16, rng=np.random.default_rng(2))
     assert not np.array_equal(other, expected)
+
+
+def test_fetched_files_are_copies() -> None:
+    case = load_settings().cases["fetch"]
+    assert isinstance(case, FetchCase)
+    case = dataclasses.replace(case, num_files=2, file_mb=1)
+    plain, fast = (cases.build_workload(case, side, CPU) for side in cases.SIDES)
+    assert isinstance(plain, fetching.FetchWorkload) and fast is not None
+    files = fast.first()
+    assert measure.agreement(plain.first(), files)[0] == 0
+    assert {len(contents) for contents in files.values()} == {2**20} and len(files) == 2
+    (plain.mirror / "1.bin").write_bytes(b"something else")
+    with pytest.raises(RuntimeError, match=r"1\.bin: found sha256"):
+        plain.run()
+
+
+def test_ideas_for_convolutions_have_the_gradients_of_what_is_there() -> None:
+    """float32: orders of summation alone, some roundings of 6e-8; a wrong place is of order 1."""
+    for layers, shape, of_weights in image_ideas.cases(3).values():
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        now = image_ideas.gradients(layers["now"], x, of_weights=of_weights)
+        for name in layers.keys() - {"now"}:
+            found = image_ideas.gradients(layers[name], x, of_weights=of_weights)
+            for expected, value in zip(now, found, strict=True):
+                assert (value - expected).norm() < 1e-5 * expected.norm(), name
 
 
 # --- measuring ------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 # Set-up and the commands of the project. Everything runs in .venv, which is built when it is missing or out of date.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: all smoke figures report curves test lint pytest test-extra setup bench scaling dvc dvc-commit dvc-verify publish published repro unlock clean-env help
+.PHONY: all smoke figures report curves test lint pytest test-extra setup bench scaling dvc dvc-commit dvc-verify publish published published-check repro unlock clean-env help
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
 # One worker for the workflow tests, which share a project, beside those for the rest.
-PYTEST_ARGS ?= --numprocesses 2 --dist loadgroup
+PYTEST_ARGS ?= --numprocesses 2
 
 all: setup ## the main job at the scale of params.yaml: data, training, tables, figures
 	@$(ENV) snakemake --cores 8 --resources gpu=1 all
@@ -24,7 +24,7 @@ curves: setup ## TensorBoard with the curves of all trainings, finished or runni
 	@$(ENV) python -c 'import tensorboard' 2> /dev/null || pip install $(PIP_ARGS) --constraint requirements.lock 'tensorboard>=2.18'
 	@$(ENV) entropic-ot curves --serve
 
-test: setup lint pytest ## every check there is: style, types, workflow, tests
+test: setup lint pytest ## style, types, workflow and all tests but those of test-extra
 
 lint: setup
 	$(ENV) ruff check .
@@ -50,22 +50,25 @@ setup: ## build or update .venv and nothing else
 	@scripts/setup.sh
 
 repro: setup ## the same jobs, run and judged by DVC, one after another
-	@$(ENV) dvc repro
+	@$(ENV) python workflow/scripts/snake2dvc.py --check && dvc repro
 
 dvc: setup ## regenerate dvc.yaml after a change of params.yaml's experiments or of the rules
 	@$(ENV) python workflow/scripts/snake2dvc.py
 
 dvc-commit: setup ## after `make all`: tell DVC about the results (and dvc.yaml about the experiments that ran), so that `dvc push` shares them
-	@$(ENV) python workflow/scripts/snake2dvc.py && dvc commit --force && dvc status
+	@$(ENV) python workflow/scripts/plan.py --check && python workflow/scripts/snake2dvc.py && dvc commit --force && dvc status
 
 dvc-verify: setup ## read all of DVC's cache and name the objects that a disk has damaged
 	@$(ENV) python workflow/scripts/verify_cache.py
 
 publish: setup ## at a release, after `make all`: fill the store inside the repository (published/, at most 40 MiB)
-	@$(ENV) python workflow/scripts/snake2dvc.py && dvc commit --force --quiet && python workflow/scripts/published.py fill $(PUBLISH_ARGS)
+	@$(ENV) python workflow/scripts/plan.py --check && python workflow/scripts/snake2dvc.py && dvc commit --force --quiet && python workflow/scripts/published.py fill $(PUBLISH_ARGS)
 
-published: setup ## bring what the stores have (dvc pull) and list what is here
-	@$(ENV) dvc pull && entropic-ot summary
+published: setup ## bring what the stores have (dvc pull), write the pages of results, and list what is here
+	@$(ENV) dvc pull && snakemake --cores 2 --quiet all -- pages && entropic-ot summary
+
+published-check: setup ## is the store inside the repository whole, and of these sources, parameters and rules?
+	@$(ENV) python workflow/scripts/published.py check
 
 unlock: setup ## when Snakemake says that the folder is locked and no other Snakemake runs
 	@$(ENV) snakemake --unlock

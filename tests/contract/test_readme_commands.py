@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,36 @@ def test_snakemake_commands_can_be_parsed(page: Path) -> None:
             parse_args(with_separator(words))
         except (SystemExit, ValueError) as error:
             pytest.fail(f"snakemake {' '.join(words)}: {error!r}")
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """As far as nothing is installed or computed: make prints its recipes, Snakemake plans."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    readme = (ROOT / "README.md").read_text()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "EOT_"))}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            words, cwd=clone, env=ours | {"PATH": path}, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    first_block = re.findall(r"```bash\n(.*?)```", readme, flags=re.DOTALL)[0]
+    named = [line.partition("#")[0].split() for line in first_block.splitlines()]
+    assert named == [["make", "all"], ["make", "test"]]
+    recipes = [run("make", "--dry-run", *words[1:]) for words in named]
+    assert all("scripts/setup.sh" in recipe for recipe in recipes)
+    assert "snakemake --cores 8 --resources gpu=1 all" in recipes[0] and "pytest" in recipes[1]
+    without_make = ["--cores", "8", "--resources", "gpu=1", "all"]
+    assert without_make in commands_of(readme, "snakemake")
+    assert "toy_8gaussians" in run("snakemake", "--dry-run", *without_make)
+    assert "toy_8gaussians" in run("snakemake", "--dry-run", "--config", "scale=smoke", "--", "all")
+    for command in ("configure", "summary"):
+        assert "usage: entropic-ot" in run(sys.executable, "-m", "entropic_ot", command, "--help")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -89,6 +89,10 @@ class Run:
         return self.results / f"config/{self.case}/evaluation.json"
 
     @property
+    def sampling(self) -> Path:
+        return self.evaluation.with_name("sampling.json")
+
+    @property
     def out(self) -> Path:
         return self.results / f"runs/{self.case}/{self.name}"
 
@@ -121,7 +125,7 @@ class Run:
         return self.command("train", *words, **how)
 
     def sample(self, **how: Any) -> Ended:
-        words = ("--config", self.config, "--evaluation", self.evaluation, "--run", self.out)
+        words = ("--config", self.config, "--sampling", self.sampling, "--run", self.out)
         return self.command("sample", *words, "--out", self.samples, **how)
 
     def evaluate(self, **how: Any) -> Ended:

@@ -50,9 +50,9 @@ def killed_before_step_3(run: Run) -> None:
 import os
 from entropic_ot.experiments import fit
 check = fit.check_logs
-def check_logs(logs, trained, *, label, step):
+def check_logs(logs, trained, *, step, **named):
     step == 3 and os.kill(os.getpid(), 9)
-    check(logs, trained, label=label, step=step)
+    check(logs, trained, step=step, **named)
 fit.check_logs = check_logs
 """
     assert run.train(fault=fault).status == KILLED
@@ -162,7 +162,7 @@ def test_damaged_generator(tmp_path: Path, damage: Damage) -> None:
     "the evaluation stops with the record's name and the entry; the training writes it again from "
     "its checkpoint",
 )
-@pytest.mark.parametrize("gone", ["precision", "config_sha256"])
+@pytest.mark.parametrize("gone", ["precision", "compile", "config_sha256"])
 def test_record_of_an_older_version(finished: Run, whole: Run, gone: str) -> None:
     path = finished.out / PROVENANCE
     record = json.loads(path.read_text())

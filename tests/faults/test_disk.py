@@ -40,9 +40,9 @@ def test_full_disk_while_training(fresh: Run, whole: Run, small_disk: SmallDisk)
 import os
 from entropic_ot.experiments import fit
 check = fit.check_logs
-def check_logs(logs, trained, *, label, step):
+def check_logs(logs, trained, *, step, **named):
     step == 3 and os.kill(os.getpid(), 9)
-    check(logs, trained, label=label, step=step)
+    check(logs, trained, step=step, **named)
 fit.check_logs = check_logs
 """
     assert fresh.train(fault=killed_before_step_3).status == -9

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +12,24 @@ import numpy as np
 import pytest
 import verify_cache
 from test_damaged import flip
-from tiny_project import REPOSITORY, Project, wait_until
+from tiny_project import REPOSITORY, Project
 
-pytestmark = pytest.mark.xdist_group("workflow")
 NUM_FILES = 150
+
+# `dvc` that kills itself in the middle of an upload; by the clock it may have ended before.
+KILLED_DVC = """
+import os, signal, sys
+from dvc.cli import main
+seen = 0
+def kill_in_the_middle(event, values):
+    global seen
+    if event == "os.rename" and os.fspath(values[1]).startswith(sys.argv[1] + os.sep):
+        seen += 1
+        if seen == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill_in_the_middle)
+sys.exit(main(sys.argv[3:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +62,10 @@ def objects(folder: Path) -> dict[str, int]:
 def test_killed_push(_tracked: tuple[Project, Path]) -> None:
     project, remote = _tracked
     cache = project / ".dvc/cache"
-    process = project.start("dvc", "push")
-    wait_until(lambda: process.poll() is not None or len(objects(remote)) > NUM_FILES // 10)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it had ended before it was killed"
+    process = project.start(
+        sys.executable, "-c", KILLED_DVC, str(remote), str(NUM_FILES // 3), "push"
+    )
+    assert process.wait(timeout=120) == -signal.SIGKILL, "it had ended before it was killed"
     assert 0 < len(objects(remote)) < len(objects(cache))
     assert list(verify_cache.damaged_objects(remote)) == []
     project.run("dvc", "push")

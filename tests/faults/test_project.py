@@ -45,7 +45,6 @@ def made_in_the_future(project: Project, target: str) -> None:
     record.write_text(json.dumps(json.loads(record.read_text()) | {"endtime": made}))
 
 
-@pytest.mark.xdist_group("workflow")
 @pytest.mark.fault(
     "clock goes backwards between two workflow runs (files have times in the future)",
     "such files get the present time, and a line says so; jobs run once, and what is finished is "
@@ -110,7 +109,6 @@ time.time_ns = lambda: int(backwards() * 1e9)
     assert fresh.metrics.exists()
 
 
-@pytest.mark.xdist_group("workflow")
 @pytest.mark.fault(
     "workflow started with a read-only results folder",
     "one message with the path and the reason before any job runs",

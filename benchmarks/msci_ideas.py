@@ -23,7 +23,6 @@ from entropic_ot.experiments.fit import fit
 from entropic_ot.experiments.params import load_params
 from entropic_ot.experiments.sample import draw_samples
 from entropic_ot.experiments.statistics import mean_over_seeds, with_half_width
-from entropic_ot.networks.config import NetworkConfig
 
 IDEAS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -31,21 +30,14 @@ IDEAS: dict[str, dict[str, Any]] = {
     "twice the batch": {"batch_size": 1024},
     "longer average": {"ema_decay": 0.99},
     "20 Euler steps": {"num_euler_steps": 20},
-    "networks 3 x 512": {"width": 512},
-    "4 drift steps": {"num_drift_steps": 4},
 }
-"""Name -> what is changed; num_steps is of the run, width of both networks."""
+"""Name -> what is changed; num_steps is of the run, the rest of the solver."""
 
 
 def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
     """The run with these settings."""
     changes = dict(changes)
     steps = changes.pop("num_steps", config.num_steps)
-    if "width" in changes:
-        width = changes.pop("width")
-        for name in ("drift", "potential"):
-            network: NetworkConfig = getattr(config.solver, name)
-            changes[name] = dataclasses.replace(network, width=width)
     solver = dataclasses.replace(config.solver, **changes)
     return dataclasses.replace(config, num_steps=steps, solver=solver)
 

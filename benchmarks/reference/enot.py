@@ -17,6 +17,8 @@ from entropic_ot.solvers.config import ENOTConfig
 from reference.averages import Average, first_moments
 from reference.networks import DRIFTS, POTENTIALS
 
+DRIFT_FORMS = ("velocity", "endpoint", "bounded_endpoint")
+
 
 class ReferenceENOT:
     """The solver, from the weights in `model`, the "model" part of the project's state_dict.
@@ -35,6 +37,11 @@ class ReferenceENOT:
         device: torch.device,
         waste: bool = True,
     ) -> None:
+        if config.drift_form not in DRIFT_FORMS:
+            raise NotImplementedError(
+                f"drift_form: found {config.drift_form}, expected one of {', '.join(DRIFT_FORMS)}: "
+                "the plain reference has no other"
+            )
         self.config, self.epsilon, self.waste = config, epsilon, waste
         self.drift = DRIFTS[config.drift.kind](shape, config.drift).to(device)
         self.potential = POTENTIALS[config.potential.kind](shape, config.potential).to(device)

@@ -1,8 +1,11 @@
-"""docs/reproduction.md says what docs/tables say."""
+"""docs/reproduction.md says what docs/tables say, and these what runs have found."""
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,15 +16,18 @@ from entropic_ot.errors import DataError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def tables() -> ModuleType:
-    path = ROOT / "scripts/reproduction_tables.py"
-    spec = importlib.util.spec_from_file_location("reproduction_tables", path)
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    __import__("sys").modules[spec.name] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    return script("reproduction_tables")
 
 
 def test_the_page_holds_every_table_as_the_csv_files_have_it(tables: ModuleType) -> None:
@@ -46,3 +52,44 @@ def test_numbers_are_short_and_honest_about_seeds(tables: ModuleType) -> None:
     assert len(found.rows) > 1 and "±" in found.text(seeds=True)
     assert tables.Found(found.rows[:1]).text(seeds=True).endswith("¹")
     assert tables.Found([]).text(seeds=True) == "–"
+
+
+@pytest.fixture(scope="module")
+def keeping() -> ModuleType:
+    return script("keep_results")
+
+
+@pytest.mark.parametrize("scale", ["laptop", "paper"])
+def test_comparisons_are_those_of_the_kept_rows(keeping: ModuleType, scale: str) -> None:
+    found = (ROOT / f"docs/tables/comparison-{scale}.md").read_text()
+    expected = keeping.comparison_of(ROOT / f"docs/tables/metrics-{scale}.csv")
+    assert found == expected, f"run: python scripts/keep_results.py {scale}"
+
+
+def test_runs_that_are_given_are_kept_and_replace_their_like(
+    keeping: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "metrics-paper.csv"
+    with open(ROOT / "docs/tables/metrics-paper.csv") as file:
+        lines = file.read().splitlines(keepends=True)
+    kept.write_text("".join(lines))
+    head = lines[0].strip().split(",")
+    (old, *_) = csv.DictReader(lines)
+    numbers = {"epsilon": float, "value": float, "dim": int, "seed": int, "n": int}
+    row = {name: numbers.get(name, str)(old[name]) for name in head} | {"floor_std": None}
+    folder = tmp_path / "metrics/case"
+    folder.mkdir(parents=True)
+    for seed, value in ((row["seed"], 1.5), (77, 2.5)):
+        rows = [row | {"seed": seed, "value": value}]
+        (folder / f"{seed}.json").write_text(json.dumps({"rows": rows}))
+    words = [str(folder.parent), "--tables", str(tmp_path)]
+    assert keeping.main(["paper", *words]) == 0
+    now = list(csv.DictReader(kept.open()))
+    same = [r for r in now if keeping.run_of(r) == keeping.run_of(row)]
+    assert [r["value"] for r in same] == ["1.5"], "all rows of the run are replaced"
+    assert [r["value"] for r in now if r["seed"] == "77"] == ["2.5"]
+    untouched = [r for r in csv.DictReader(lines) if keeping.run_of(r) != keeping.run_of(row)]
+    assert [r for r in now if r["value"] not in ("1.5", "2.5")] == untouched
+    assert "± " in (tmp_path / "comparison-paper.md").read_text()
+    assert keeping.main(["laptop", *words]) == 1
+    assert "found rows of scale paper, expected laptop" in capsys.readouterr().err

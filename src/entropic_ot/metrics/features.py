@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from entropic_ot.data.checksums import obtain_files
 from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION
 from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.metrics.registry import TORCH_FIDELITY
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import IMAGE_SIZE, EfficientNetLite0
 from entropic_ot.pixels import from_bytes, to_bytes
@@ -149,8 +150,9 @@ def inception_features(weights: Path, *, device: torch.device = CPU) -> FeatureE
         raise ConfigError.about(
             "fid",
             found=f"no package {error.name}",
-            expected="torch-fidelity 0.3 or later",
-            action="Install it, or measure fd_effnet, which needs no further package.",
+            expected=TORCH_FIDELITY,
+            action=f"`pip install '{TORCH_FIDELITY}'`, or measure fd_effnet, which needs no other "
+            "package.",
         ) from error
     network = FeatureExtractorInceptionV3("fid", ["2048"], feature_extractor_weights_path=str(path))
     network.eval().to(device)

@@ -1,7 +1,7 @@
 """Distances of feature sets against torch-fidelity's functions, where it is installed.
 
-It is in no lock file (`pip install torch-fidelity`). Why distances are computed here all the same
-stands in docs/conventions.md, section 8.
+It is in no lock file but the extra `fid` (`pip install '.[fid]'`). Why distances are computed here
+all the same stands in docs/conventions.md, section 8.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from entropic_ot.metrics.kernel_distance import kernel_distance
 from entropic_ot.metrics.precision_recall import precision_recall
 
 if importlib.util.find_spec("torch_fidelity") is None:
-    pytest.skip("needs torch-fidelity: `pip install torch-fidelity`", allow_module_level=True)
+    pytest.skip("needs torch-fidelity: pip install '.[fid]'", allow_module_level=True)
 import_torchvision()  # torch-fidelity does; its CUDA build needs this beside a CPU torch
 
 

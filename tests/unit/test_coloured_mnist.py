@@ -301,20 +301,3 @@ def test_a_digit_that_the_data_lack_is_an_error(tmp_path: Path) -> None:
         _write_idx(tmp_path / f"{part}-labels-idx1-ubyte", np.zeros(5, dtype=np.uint8))
     with pytest.raises(DataError, match="no picture of the digit 2"):
         _prepare(tmp_path, tmp_path / "out")
-
-
-def test_grey_digits_keep_their_labels(raw: Path, tmp_path: Path) -> None:
-    out = tmp_path / "grey"
-    cm.prepare_grey_mnist(raw, out, image_size=28)
-    data = mnist.load_mnist(raw)
-    for part, images, labels in (
-        ("train", data.train_images, data.train_labels),
-        ("test", data.test_images, data.test_labels),
-    ):
-        written = np.load(out / f"{part}_images.npy", mmap_mode="r")
-        assert written.dtype == np.uint8
-        np.testing.assert_array_equal(written, images[:, None])
-        np.testing.assert_array_equal(np.load(out / f"{part}_labels.npy"), labels)
-    meta = json.loads((out / "meta.json").read_text())
-    assert meta["counts"] == {"train": 2000, "test": 400}
-    assert meta["data"] == "mnist"

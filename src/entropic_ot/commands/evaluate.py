@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from entropic_ot.commands.classifier import load_trained_classifier
 from entropic_ot.data.leftovers import remove_leftovers
+from entropic_ot.device import choose_device, describe_device
 from entropic_ot.errors import ConfigError, DataError
 from entropic_ot.experiments.build import build_benchmark
 from entropic_ot.experiments.config import image_problem, load_evaluation, load_run
@@ -28,11 +30,14 @@ from entropic_ot.metrics.features import (
     lenet_features,
 )
 from entropic_ot.metrics.perceptual import lpips_network
-from entropic_ot.metrics.registry import METRICS, needs_of
+from entropic_ot.metrics.registry import FEATURES, METRICS, needs_of
 from entropic_ot.networks.classifier import DigitClassifier
 
 RECORDED = ("train_seconds", "device", "commit", "dirty", "precision", "compile", "config_sha256")
 """What of a run's provenance stands in each row."""
+
+NETWORKS = frozenset({*FEATURES, "lpips"})
+"""What metrics need that are networks."""
 
 
 def _provenance(path: Path) -> dict[str, Any]:
@@ -62,16 +67,16 @@ class _Samples(dict[str, np.ndarray]):
 
 
 def _extractors(
-    needs: frozenset[str], classifier: DigitClassifier | None
+    needs: frozenset[str], classifier: DigitClassifier | None, device: torch.device
 ) -> dict[str, FeatureExtractor]:
-    """Those of the features in `needs`, by name."""
+    """Those of the features in `needs`, by name, on the device; the classifier is moved there."""
     extractors = {}
     if classifier is not None:
-        extractors["lenet"] = lenet_features(classifier)
+        extractors["lenet"] = lenet_features(classifier, device=device)
     if "effnet" in needs:
-        extractors["effnet"] = effnet_features(WEIGHTS)
+        extractors["effnet"] = effnet_features(WEIGHTS, device=device)
     if "inception" in needs:
-        extractors["inception"] = inception_features(WEIGHTS)
+        extractors["inception"] = inception_features(WEIGHTS, device=device)
     return extractors
 
 
@@ -86,6 +91,7 @@ def evaluate(
     """Write {"rows": [...], "over_time": [...]}, with the columns of metrics.csv and over_time.csv.
 
     The first has a row per metric, the second one per time of a metric that is a mean over times.
+    Where networks measured images, "networks_device" says in words what they computed on.
 
     At epsilon = 0 the metrics that need a discrete plan (`reference`) have no row.
     """
@@ -93,7 +99,9 @@ def evaluate(
     record = _provenance(run / PROVENANCE)
     problem = image_problem(config.problem)
     needs = needs_of(settings.metrics)
-    classifier = None
+    device, classifier = torch.device("cpu"), None
+    if needs & NETWORKS:
+        device = choose_device(config.compute.device)
     if "lenet" in needs:
         classifier = load_trained_classifier(Layout(config.scale).classifier)
     evaluation = Evaluation(
@@ -104,8 +112,8 @@ def evaluate(
         target_digit=getattr(problem, "target_digit", None),
         classifier=classifier,
         reference=None if reference is None else load_reference_plans(reference),
-        extractors=_extractors(needs, classifier),
-        lpips=lpips_network(WEIGHTS) if "lpips" in needs else None,
+        extractors=_extractors(needs, classifier, device),
+        lpips=lpips_network(WEIGHTS, device=device) if "lpips" in needs else None,
         real_side=REAL_SIDE,
     )
     rows: list[dict[str, Any]] = []
@@ -146,4 +154,5 @@ def evaluate(
         floor = f" (floor {floor_text(result.floor, result.floor_std)})" if known else ""
         print(f"{config.case} {config.name} {name} {result.value:.4g}{floor}", flush=True)
     remove_leftovers(out.parent, f".{out.name}.", ".part")
-    write_json(out, {"rows": rows, "over_time": over_time})
+    networks = {"networks_device": describe_device(device)} if needs & NETWORKS else {}
+    write_json(out, {"rows": rows, "over_time": over_time} | networks)

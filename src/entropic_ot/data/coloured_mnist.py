@@ -194,33 +194,6 @@ def prepare_coloured_mnist(
         write_meta(staging, meta)
 
 
-def prepare_grey_mnist(raw: Path, out: Path, *, image_size: int) -> None:
-    """Write all ten digits in grey, for training the classifier that judges the outputs.
-
-    ``out`` gets, all of them or none: {train,test}_images.npy, uint8
-    [n, 1, image_size, image_size] standing for [-1, 1] by x / 127.5 - 1;
-    {train,test}_labels.npy, uint8 [n]; meta.json.
-
-    Raises:
-        ConfigError: the image size is out of range.
-        DataError: ``raw`` does not hold MNIST.
-    """
-    _check_image_size(image_size)
-    data = load_mnist(raw)
-    with staged_folder(out) as staging:
-        np.save(staging / "train_images.npy", resize(data.train_images, image_size)[:, None])
-        np.save(staging / "train_labels.npy", data.train_labels)
-        np.save(staging / "test_images.npy", resize(data.test_images, image_size)[:, None])
-        np.save(staging / "test_labels.npy", data.test_labels)
-        meta = {
-            "data": data.name,
-            "image_size": image_size,
-            "counts": {"train": len(data.train_labels), "test": len(data.test_labels)},
-            "value_range": _VALUE_RANGE,
-        }
-        write_meta(staging, meta)
-
-
 def _of_digit(
     images: NDArray[np.uint8], labels: NDArray[np.uint8], digit: int, *, where: Path
 ) -> NDArray[np.uint8]:

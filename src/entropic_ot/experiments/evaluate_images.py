@@ -13,6 +13,7 @@ from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.build import as_array
 from entropic_ot.experiments.evaluation import FLOOR_SEED, Evaluation, Value
 from entropic_ot.metrics.colour import hue_error
+from entropic_ot.metrics.features import full_float32
 from entropic_ot.metrics.frechet import frechet_distance
 from entropic_ot.metrics.kernel_distance import kernel_distance
 from entropic_ot.metrics.perceptual import lpips_cost, lpips_diversity
@@ -120,8 +121,12 @@ def _share_correct(e: Evaluation) -> Value:
             "one whose target is a digit. Take it out."
         )
 
+    device = next(classifier.parameters()).device
+
     def share(images: np.ndarray) -> float:
-        labels = torch.cat([classifier.labels(p) for p in torch.from_numpy(images).split(256)])
+        parts = torch.from_numpy(images).split(256)
+        with full_float32():
+            labels = torch.cat([classifier.labels(part.to(device)).cpu() for part in parts])
         return 100 * float((labels.numpy() == digit).mean())
 
     return Value(share(e["y"]), share(e["target"]), len(e["y"]))

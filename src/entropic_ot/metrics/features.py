@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from torch.nn import functional as F
 from entropic_ot.data.checksums import obtain_files
 from entropic_ot.data.weights import EFFICIENTNET_LITE0, INCEPTION
 from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.metrics.registry import TORCH_FIDELITY
 from entropic_ot.networks.classifier import DigitClassifier
 from entropic_ot.networks.efficientnet_lite import IMAGE_SIZE, EfficientNetLite0
 from entropic_ot.pixels import from_bytes, to_bytes
 
+CPU = torch.device("cpu")
 BATCH = 64
 SMALL_BATCH = 8
 """Of networks that resize to 224 pixels or more: what fits the caches of a processor. There it and
@@ -33,12 +36,14 @@ class FeatureExtractor:
         sha256: of the weights.
         embed: bytes [batch, 3, h, w] -> features [batch, d].
         batch_size: images that it is given at once.
+        device: where `embed` computes: it gets bytes there.
     """
 
     name: str
     sha256: str
     embed: Callable[[torch.Tensor], torch.Tensor]
     batch_size: int = BATCH
+    device: torch.device = CPU
 
     @torch.no_grad()
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -48,7 +53,20 @@ class FeatureExtractor:
             DataError: another shape, or a value that is no finite number.
         """
         parts = in_batches_of_rgb(images, self.batch_size)
-        return torch.cat([self.embed(to_bytes(part)).float() for part in parts]).cpu().numpy()
+        with full_float32():
+            found = [self.embed(to_bytes(part).to(self.device)).float().cpu() for part in parts]
+        return torch.cat(found).numpy()
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Convolutions of float32 on CUDA without TF32, whose 10 bits would show in the distances."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def in_batches_of_rgb(images: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
@@ -83,16 +101,21 @@ def _bad_images(found: str) -> DataError:
     )
 
 
-def lenet_features(classifier: DigitClassifier) -> FeatureExtractor:
-    """The last hidden layer of the project's own digit classifier: it does not see colour."""
+def lenet_features(classifier: DigitClassifier, *, device: torch.device = CPU) -> FeatureExtractor:
+    """The last hidden layer of the project's own digit classifier: it does not see colour.
+
+    The classifier itself is moved to the device.
+    """
+    sha256 = state_sha256(classifier)
+    classifier.to(device)
 
     def embed(images: torch.Tensor) -> torch.Tensor:
         return classifier.embed(from_bytes(images))
 
-    return FeatureExtractor("lenet", state_sha256(classifier), embed)
+    return FeatureExtractor("lenet", sha256, embed, device=device)
 
 
-def effnet_features(weights: Path) -> FeatureExtractor:
+def effnet_features(weights: Path, *, device: torch.device = CPU) -> FeatureExtractor:
     """The last hidden layer of EfficientNet-Lite0, images resized to 224 x 224 (bilinear).
 
     The weights are fetched into the folder `weights` when they are not there.
@@ -101,6 +124,7 @@ def effnet_features(weights: Path) -> FeatureExtractor:
     network = EfficientNetLite0()
     network.load_published(torch.load(path, map_location="cpu", weights_only=True))
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device)
 
     def embed(images: torch.Tensor) -> torch.Tensor:
         size = (IMAGE_SIZE, IMAGE_SIZE)
@@ -108,10 +132,10 @@ def effnet_features(weights: Path) -> FeatureExtractor:
         scaled = ((resized - 127) / 128).contiguous(memory_format=torch.channels_last)
         return network.embed(scaled)
 
-    return FeatureExtractor("effnet", EFFICIENTNET_LITE0.sha256, embed, SMALL_BATCH)
+    return FeatureExtractor("effnet", EFFICIENTNET_LITE0.sha256, embed, SMALL_BATCH, device)
 
 
-def inception_features(weights: Path) -> FeatureExtractor:
+def inception_features(weights: Path, *, device: torch.device = CPU) -> FeatureExtractor:
     """The pool layer of the Inception of FID, by torch-fidelity and from its published weights.
 
     Raises:
@@ -126,17 +150,18 @@ def inception_features(weights: Path) -> FeatureExtractor:
         raise ConfigError.about(
             "fid",
             found=f"no package {error.name}",
-            expected="torch-fidelity 0.3 or later",
-            action="Install it, or measure fd_effnet, which needs no further package.",
+            expected=TORCH_FIDELITY,
+            action=f"`pip install '{TORCH_FIDELITY}'`, or measure fd_effnet, which needs no other "
+            "package.",
         ) from error
     network = FeatureExtractorInceptionV3("fid", ["2048"], feature_extractor_weights_path=str(path))
-    network.eval()
+    network.eval().to(device)
 
     def embed(images: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = network(images)[0]
         return features
 
-    return FeatureExtractor("inception", INCEPTION.sha256, embed, SMALL_BATCH)
+    return FeatureExtractor("inception", INCEPTION.sha256, embed, SMALL_BATCH, device)
 
 
 def import_torchvision() -> None:

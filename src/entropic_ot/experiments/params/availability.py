@@ -29,13 +29,14 @@ from entropic_ot.experiments.paths import (
     prepared_files,
     raw_files,
 )
+from entropic_ot.metrics.registry import TORCH_FIDELITY
 
 INCEPTION_NAMED = (
     f"{WEIGHTS / INCEPTION.name} ({INCEPTION.size_bytes} bytes, sha256 {INCEPTION.sha256}) "
     f"there or in a mirror folder ({MIRROR_VARIABLE})"
 )
 GET_INCEPTION = (
-    "`pip install torch-fidelity` and `entropic-ot fetch inception` get both where their "
+    f"`pip install '{TORCH_FIDELITY}'` and `entropic-ot fetch inception` get both where their "
     "publishers can be reached; the weights may also be placed by hand."
 )
 
@@ -119,7 +120,7 @@ def check_inception(at_metrics: str) -> None:
         raise ConfigError.about(
             at_metrics,
             found=f"fid or another metric in Inception's features, but {lack}",
-            expected=f"torch-fidelity 0.3 or later, and {INCEPTION_NAMED}",
+            expected=f"{TORCH_FIDELITY}, and {INCEPTION_NAMED}",
             action=f"{GET_INCEPTION} Or ask for it as evaluation.auto_metrics, which leaves it "
             "out while something is missing; or measure fd_effnet, which needs neither.",
         )

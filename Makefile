@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export PYTHON TORCH_INDEX PIP_ARGS
 ENV := export PATH="$(CURDIR)/.venv/bin:$$PATH";
-# One worker for the workflow tests, which share a project, beside those for the rest.
+# Tests go to whichever of the two workers is free; each worker makes its own copy of the projects that tests share.
 PYTEST_ARGS ?= --numprocesses 2
 
 all: setup ## the main job at the scale of params.yaml: data, training, tables, figures
@@ -14,7 +14,7 @@ all: setup ## the main job at the scale of params.yaml: data, training, tables, 
 smoke: setup ## the same chain in about two minutes, results in results/smoke (numbers without meaning)
 	@$(ENV) snakemake --cores 8 --config scale=smoke -- all
 
-figures: setup ## tables and figures from the results that are here, without any training
+figures: setup ## tables, figures and pages from the results that are here, without any training
 	@$(ENV) python workflow/scripts/plan.py
 
 report: setup ## one HTML file with every figure, table, runtime and setting: results/report.html
@@ -64,8 +64,8 @@ dvc-verify: setup ## read all of DVC's cache and name the objects that a disk ha
 publish: setup ## at a release, after `make all`: fill the store inside the repository (published/, at most 40 MiB)
 	@$(ENV) python workflow/scripts/plan.py --check && python workflow/scripts/snake2dvc.py && dvc commit --force --quiet && python workflow/scripts/published.py fill $(PUBLISH_ARGS)
 
-published: setup ## bring what the stores have (dvc pull), write the pages of results, and list what is here
-	@$(ENV) dvc pull && snakemake --cores 2 --quiet all -- pages && entropic-ot summary
+published: setup ## bring what the stores have (dvc pull), write the pages of results without any training, and list what is here
+	@$(ENV) dvc pull && python workflow/scripts/plan.py --published && entropic-ot summary
 
 published-check: setup ## is the store inside the repository whole, and of these sources, parameters and rules?
 	@$(ENV) python workflow/scripts/published.py check

@@ -9,7 +9,11 @@
 
 Each is the minimum of three, Python's start included; the processors' seconds, which say more than
 the clock where others use the machine too, are those of the command and all that it starts. The
-first `snakemake` of a project is not timed: it may have to bring records in step with DVC.
+clock of the run before these three is `first_seconds`, in which files may not be in the page cache
+yet. A `snakemake --dry-run` comes before the first `snakemake`, which may have to bring records in
+step with DVC. The rows that are kept in git, on a machine with nothing else at work:
+
+    python benchmarks/dag_cost.py --project FOLDER --out docs/tables/dag-cost.csv
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,42 @@ DVC = ("dvc", "repro")
 IDLE = {SNAKEMAKE: "Nothing to be done", DVC: "Data and pipelines are up to date"}
 REPEATS = 3
 NUM_EPSILONS = 10
+COLUMNS = (
+    *("command", "project", "seconds", "processor_seconds", "first_seconds"),
+    *("repeats", "processors", "commit"),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a command: by the clock and of processors, each the minimum over repeats."""
+
+    seconds: float
+    processor_seconds: float
+    first_seconds: float
+    """By the clock, of the run before the repeats."""
+    commit: str
+    """Of the project, with a + where its files were edited."""
+
+    def row(self, command: str, project: str) -> dict[str, str]:
+        """By the names of COLUMNS."""
+        return {
+            "command": command,
+            "project": project,
+            "seconds": f"{self.seconds:.2f}",
+            "processor_seconds": f"{self.processor_seconds:.2f}",
+            "first_seconds": f"{self.first_seconds:.2f}",
+            "repeats": str(REPEATS),
+            "processors": str(len(os.sched_getaffinity(0))),
+            "commit": self.commit,
+        }
+
+
+def commit_of(folder: Path) -> str:
+    """The commit of a clone; with a + where files that git knows were edited."""
+    return run(
+        ("git", "describe", "--always", "--exclude=*", "--abbrev=10", "--dirty=+"), folder
+    ).strip()
 
 
 def run(command: tuple[str, ...], folder: Path) -> str:
@@ -48,8 +89,8 @@ def run(command: tuple[str, ...], folder: Path) -> str:
     return done.stdout
 
 
-def idle_seconds(command: tuple[str, ...], folder: Path) -> tuple[float, float]:
-    """(wall-clock, processor) seconds, each the minimum over repeats.
+def idle_cost(command: tuple[str, ...], folder: Path, commit: str) -> Cost:
+    """What a command costs that has nothing to do.
 
     SystemExit when there was something to do: that is no idle run.
     """
@@ -66,7 +107,7 @@ def idle_seconds(command: tuple[str, ...], folder: Path) -> tuple[float, float]:
                 f"{' '.join(command)} in {folder}: there was something to do, so its time says"
                 " nothing. Run `make all` and `make dvc-commit` there first."
             )
-    return min(walls[1:]), min(processors[1:])
+    return Cost(min(walls[1:]), min(processors[1:]), walls[0], commit)
 
 
 def _processor_seconds() -> float:
@@ -112,11 +153,12 @@ def make_results() -> None:
             workflow.async_run(workflow.persistence.finished(job))
 
 
-def seconds_of_many_runs(num_runs: int) -> tuple[int, tuple[float, float]]:
-    """(number of trainings, seconds of an idle `snakemake`) in a temporary clone."""
+def cost_of_many_runs(num_runs: int) -> tuple[int, Cost]:
+    """(number of trainings, cost of an idle `snakemake`) in a temporary clone."""
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "clone"
         run(("git", "clone", "--quiet", str(REPOSITORY), str(folder)), REPOSITORY)
+        commit = commit_of(folder)
         (folder / "dvc.lock").unlink(missing_ok=True)  # of the published results, which are others
         path = folder / "params.yaml"
         params = many_runs(yaml.safe_load(path.read_text()), num_runs)
@@ -125,7 +167,7 @@ def seconds_of_many_runs(num_runs: int) -> tuple[int, tuple[float, float]]:
         run((sys.executable, "workflow/scripts/write_sources.py"), folder)
         run((sys.executable, str(Path(__file__).resolve()), "--make-results"), folder)
         runs = list((folder / "results/smoke/runs").glob("*/*/checkpoint.safetensors"))
-        return len(runs), idle_seconds(SNAKEMAKE, folder)
+        return len(runs), idle_cost(SNAKEMAKE, folder, commit)
 
 
 def main() -> None:
@@ -143,17 +185,26 @@ def main() -> None:
     if arguments.project is not None:
         project = arguments.project.resolve()
         for command in (SNAKEMAKE, DVC):
-            rows.append((f"idle {command[0]}", "all results", idle_seconds(command, project)))
+            cost = idle_cost(command, project, commit_of(project))
+            rows.append(cost.row(f"idle {command[0]}", "all results"))
     if arguments.runs:
-        trainings, seconds = seconds_of_many_runs(arguments.runs)
-        rows.append(("idle snakemake", f"{trainings} trainings", seconds))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["command", "project", "seconds", "processor_seconds"])
-        writer.writerows([name, what, f"{s[0]:.2f}", f"{s[1]:.2f}"] for name, what, s in rows)
-    for name, what, (wall, processor) in rows:
-        print(f"{name:16} {what:16} {wall:7.2f} s, {processor:.2f} s of processors")
+        trainings, cost = cost_of_many_runs(arguments.runs)
+        rows.append(cost.row("idle snakemake", f"{trainings} trainings"))
+    write(rows, arguments.out)
+    for row in rows:
+        print(
+            f"{row['command']:16} {row['project']:16} {row['seconds']:>7} s, first "
+            f"{row['first_seconds']} s, {row['processor_seconds']} s of processors"
+        )
+
+
+def write(rows: list[dict[str, str]], out: Path) -> None:
+    """The rows as CSV."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

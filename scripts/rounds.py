@@ -2,20 +2,23 @@
 """Random rounds of killing, resuming, editing, tampering and restoring, each judged by content.
 
     python scripts/rounds.py --rounds 200 --seed 0 --minutes 600 --folder DIR --log DIR/rounds.jsonl
-    python scripts/rounds.py --log DIR/rounds.jsonl --summary       (Markdown: what came of them)
+    python scripts/rounds.py --summary DIR/rounds.jsonl ...         (Markdown: what came of them)
+    python scripts/rounds.py --merge DIR/rounds.jsonl ...           (into docs/tables/rounds.jsonl)
+    python scripts/rounds.py --pages                                (docs/reliability*.md from it)
 
 A round starts from a copy of a project of three small cases at scale smoke (the real Snakefile,
 rules, sources and commands, in a clone of this repository's HEAD), goes through a random recipe,
 and runs one engine to the end. Then every result must be there with the contents that a run from
 nothing gives for the same parameters, sources, notebooks and data, and neither engine may have
 anything left to do. What differs is a lost or silently stale result: the round has failed. Recipe
-and times depend on the seed and the round's number alone: `--only N` replays one.
+and times depend on the seed and the round's number alone: `--only N` replays one. So a series may
+be spread over sessions and machines; each line of a log names the commit that was cloned.
 
 What no engine can know is left out: `dvc commit` is given after a finished run only, and a changed
 file has a changed time or size. Sources are not edited while an engine runs. A result that a recipe
-deletes itself may stay away if Snakemake needs it for nothing (that is also how a partial `dvc
-pull` works); DVC has to bring it back. What DVC deleted for a stage that was killed at its very
-start may need `dvc checkout`; it is counted.
+deletes itself, or that DVC did not bring into the clone where a round starts (its store has no
+samples), may stay away if Snakemake needs it for nothing; DVC has to bring it back. What DVC
+deleted for a stage that was killed at its very start may need `dvc checkout`; it is counted.
 """
 
 from __future__ import annotations
@@ -56,6 +59,13 @@ CASES = {
 LONGEST_COMMAND_S = 1200
 SHARED = (".git/objects/", ".dvc/cache/files/", "published/", "data/raw/mnist/")
 """Two thirds of a project: files that nobody writes into, so that its copies may share them."""
+KEPT_LOG = REPOSITORY / "docs/tables/rounds.jsonl"
+PAGE = REPOSITORY / "docs/reliability-rounds.md"
+SHORT_PAGE = REPOSITORY / "docs/reliability.md"
+BEGIN = "<!-- the summary of the rounds begins: python scripts/rounds.py --pages -->"
+END = "<!-- the summary of the rounds ends -->"
+LONGEST_KEPT = 300
+"""Characters of a failure in the kept log."""
 ABOUT = """\
 `scripts/rounds.py` takes a small project of the real workflow at scale smoke through random edits
 of parameters, sources, a notebook and data (all but sources also while an engine runs), signals to
@@ -64,7 +74,7 @@ the process group of `snakemake` or of `dvc repro` at random times, tampered and
 failed when a result is missing, differs from that of a run from nothing with the same inputs, or
 when an engine has anything left to do. Times, memory and commits do not count as differences, nor
 do pages and pictures that show them.
-`--seed S --only N` replays a round. The log of the last series:"""
+`--seed S --only N` replays a round. The log is kept in docs/tables/rounds.jsonl, a line a round."""
 Params = dict[str, Any]
 
 
@@ -267,6 +277,10 @@ class Starts:
             making.rename(folder)
         return Project(folder)
 
+    def commit(self) -> str:
+        """Of the repository, when it was cloned."""
+        return self.get("empty").must("git", "rev-parse", "--short", "HEAD~1").strip()
+
     def _make_empty(self, folder: Path) -> None:
         """A clone with small parameters and no results, raw data excepted."""
         subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(folder)], check=True)
@@ -457,6 +471,7 @@ class Round:
     references: References
     edits: tuple[str, ...] = ()
     deleted: set[str] = field(default_factory=set)
+    """Results that the recipe deleted, or that were not there when it began."""
     dvc_was_interrupted: bool = False
     restored: int = 0
     failures: list[str] = field(default_factory=list)
@@ -601,6 +616,8 @@ def run_round(
     recipe = Recipe.draw(random.Random(f"{seed}-{number}"), home=home)
     began, used_before = time.monotonic(), processor_seconds()
     current = Round(starts.get(recipe.start).copy_to(folder / "round"), starts, known)
+    if recipe.start == "pulled":
+        current.deleted |= known.get(()).keys() - contents_of(current.project.folder).keys()
     try:
         for step in recipe.steps:
             current.step(*step)
@@ -613,7 +630,8 @@ def run_round(
         shutil.rmtree(kept, ignore_errors=True)
         current.project.folder.rename(kept)
     return {
-        **{"round": number, "seed": seed, "start": recipe.start, "steps": recipe.steps},
+        **{"round": number, "seed": seed, "commit": starts.commit()},
+        **{"start": recipe.start, "steps": recipe.steps},
         **{"finished_by": current.finished_by, "trainings": current.trainings},
         **{
             "restored": current.restored,
@@ -636,7 +654,12 @@ def processor_seconds() -> float:
 
 def summary(lines: list[Params]) -> str:
     """The log as Markdown."""
+    all_lines, lines = lines, last_of_each(lines)
     failed = [line for line in lines if line["failures"]]
+    good = {(line["seed"], line["round"]) for line in lines if not line["failures"]}
+    mended = [
+        line for line in all_lines if line["failures"] and (line["seed"], line["round"]) in good
+    ]
     steps = Counter(step[0] for line in lines for step in line["steps"])
     detail = Counter(
         " ".join(step[1:3]) if step[0] == "interrupt" else step[1]
@@ -653,6 +676,7 @@ def summary(lines: list[Params]) -> str:
     rows = [
         ("rounds", len(lines)),
         ("failed", len(failed)),
+        ("failed, and did not when replayed at another commit", len(mended)),
         ("started from", _counted(Counter(line["start"] for line in lines))),
         ("finished by", _counted(Counter(line["finished_by"] for line in lines))),
         ("steps", _counted(steps)),
@@ -664,17 +688,46 @@ def summary(lines: list[Params]) -> str:
         ("of these trainings", sum(line["noop_trainings"] for line in lines)),
         ("hours", f"{sum(line['seconds'] for line in lines) / 3600:.2f}"),
         ("processor hours", f"{sum(line['processor_seconds'] for line in lines) / 3600:.2f}"),
-        ("seeds", ", ".join(str(s) for s in sorted({line["seed"] for line in lines}))),
+        ("seeds", _seeds(lines)),
+        ("commits", _commits(lines)),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
-    parts = ["## Random rounds", ABOUT, table]
-    if failed:
+    parts = [ABOUT, table]
+    if failed or mended:
         parts.append("\n".join(
-            f"- seed {line['seed']}, round {line['round']}, from {line['start']}: "
-            f"`{json.dumps(line['steps'])}`: {_first_line(line['failures'][0])}"
-            for line in failed
+            f"- seed {line['seed']}, round {line['round']} at {line['commit']}, from "
+            f"{line['start']}: `{json.dumps(line['steps'])}`: {_first_line(line['failures'][0])}"
+            for line in [*failed, *mended]
         ))  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def short_summary(lines: list[Params]) -> str:
+    """The same in a few lines, for the page of all faults."""
+    lines = last_of_each(lines)
+    if not lines:
+        return "No round is in the log yet."
+    num_failed = sum(bool(line["failures"]) for line in lines)
+    steps = Counter(step[0] for line in lines for step in line["steps"])
+    return (
+        f"**{len(lines)} rounds, {num_failed} failed** (seeds {_seeds(lines)}; commits"
+        f" {_commits(lines)}).\nSteps: {_counted(steps)}.\n"
+        f"Finished by {_counted(Counter(line['finished_by'] for line in lines))};"
+        f" started from {_counted(Counter(line['start'] for line in lines))}."
+    )
+
+
+def last_of_each(lines: list[Params]) -> list[Params]:
+    """The last line of each round: one that failed may have been replayed at another commit."""
+    return list({(line["seed"], line["round"]): line for line in lines}.values())
+
+
+def _seeds(lines: list[Params]) -> str:
+    return ", ".join(map(str, sorted({line["seed"] for line in lines})))
+
+
+def _commits(lines: list[Params]) -> str:
+    return _counted(Counter(line["commit"] for line in lines))
 
 
 def _counted(counter: Counter[str]) -> str:
@@ -683,6 +736,57 @@ def _counted(counter: Counter[str]) -> str:
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0]
+
+
+def read_log(path: Path, commit: str | None = None) -> list[Params]:
+    """Its lines; those that name no commit get `commit`. ValueError where there is none to give."""
+    lines = []
+    for number, text in enumerate(path.read_text().splitlines(), start=1):
+        line: Params = json.loads(text)
+        if line.setdefault("commit", commit) is None:
+            raise ValueError(
+                f"{path}, line {number}: found no commit, expected the one that was cloned. "
+                "Name it by --commit."
+            )
+        lines.append(line)
+    return lines
+
+
+def merged(kept: list[Params], new: Iterable[Params]) -> list[Params]:
+    """The kept lines and those of new rounds, without what is large.
+
+    A round is there once; if it failed, once more for each other commit that it is replayed at.
+    """
+    result = list(kept)
+    for line in new:
+        same = [k for k in result if (k["seed"], k["round"]) == (line["seed"], line["round"])]
+        if not same or (
+            same[-1]["failures"] and line["commit"] not in {known["commit"] for known in same}
+        ):
+            result.append(line | {"failures": _shortened(line["failures"])})
+    return result
+
+
+def _shortened(failures: list[str]) -> list[str]:
+    """The first three, cut off; and how many more."""
+    more = [f"and {len(failures) - 3} more"] if len(failures) > 3 else []
+    return [_first_line(text)[:LONGEST_KEPT] for text in failures[:3]] + more
+
+
+def put_between(text: str, part: str) -> str:
+    """A page with `part` between its two marks. ValueError when they are not there."""
+    front, begin, rest = text.partition(BEGIN)
+    _, end, back = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"found no {BEGIN} ... {END}, expected both on the page")
+    return f"{front}{BEGIN}\n\n{part.strip()}\n\n{END}{back}"
+
+
+def pages() -> dict[Path, str]:
+    """The two pages with what the kept log says."""
+    lines = read_log(KEPT_LOG)
+    parts = {PAGE: summary(lines), SHORT_PAGE: short_summary(lines)}
+    return {page: put_between(page.read_text(), part) for page, part in parts.items()}
 
 
 def main() -> int:
@@ -696,14 +800,21 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=600, help="begin no round after these")
     parser.add_argument("--folder", type=Path, help="clones and references; about 1 GB")
-    parser.add_argument("--log", type=Path, required=True, help="one JSON line per round")
-    parser.add_argument("--summary", action="store_true", help="print the log as Markdown, no more")
+    parser.add_argument("--log", type=Path, help="one JSON line per round")
+    parser.add_argument(
+        "--summary", type=Path, nargs="+", metavar="LOG", help="print logs as Markdown, no more"
+    )
+    parser.add_argument(
+        "--merge", type=Path, nargs="+", metavar="LOG", help="take new rounds into a kept log"
+    )
+    parser.add_argument("--into", type=Path, default=KEPT_LOG, help="that kept log")
+    parser.add_argument("--commit", help="of lines that name none, for --merge and --summary")
+    parser.add_argument("--pages", action="store_true", help="write the pages from the kept log")
     arguments = parser.parse_args()
-    if arguments.summary:
-        print(summary([json.loads(line) for line in arguments.log.read_text().splitlines()]))
-        return 0
-    if arguments.folder is None:
-        parser.error("--folder is needed: where to put the clones")
+    if arguments.summary or arguments.merge or arguments.pages:
+        return tell(arguments)
+    if arguments.folder is None or arguments.log is None:
+        parser.error("--folder and --log are needed: where to put the clones, and the lines")
     folder = arguments.folder.resolve()
     (folder / "references").mkdir(parents=True, exist_ok=True)
     starts = Starts(folder)
@@ -723,6 +834,26 @@ def main() -> int:
         if line["failures"]:
             print(f"  {json.dumps(line['steps'])}", *line["failures"][:8], sep="\n  ", flush=True)
     return 1 if num_failed else 0
+
+
+def tell(arguments: argparse.Namespace) -> int:
+    """What is asked for beside rounds: nothing runs."""
+    paths = arguments.merge or arguments.summary or []
+    try:
+        lines = [line for path in paths for line in read_log(path, arguments.commit)]
+        if arguments.merge:
+            kept = read_log(arguments.into) if arguments.into.exists() else []
+            result = merged(kept, lines)
+            arguments.into.write_text("".join(json.dumps(line) + "\n" for line in result))
+            print(f"{arguments.into}: {len(result) - len(kept)} of {len(lines)} lines are new")
+        elif arguments.summary:
+            print(summary(merged([], lines)))
+        if arguments.pages:
+            for page, text in pages().items():
+                page.write_text(text)
+    except ValueError as error:
+        sys.exit(str(error))
+    return 0
 
 
 if __name__ == "__main__":

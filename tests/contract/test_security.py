@@ -19,7 +19,7 @@ from entropic_ot.files import atomic_path, write_json
 ROOT = Path(__file__).parents[2]
 FILES = sorted(
     file
-    for folder in ("src", "workflow", "benchmarks")
+    for folder in ("src", "workflow", "benchmarks", "scripts")
     for file in (ROOT / folder).rglob("*.py")
     if ".snakemake" not in file.parts
 )

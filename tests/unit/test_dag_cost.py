@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,21 @@ def test_a_project_that_is_not_idle_is_not_timed(
 ) -> None:
     monkeypatch.setattr(dag_cost, "run", lambda command, folder: "Job 3: training a\n")
     with pytest.raises(SystemExit, match="something to do"):
-        dag_cost.idle_seconds(dag_cost.SNAKEMAKE, tmp_path)
+        dag_cost.idle_cost(dag_cost.SNAKEMAKE, tmp_path, "abc")
     monkeypatch.setattr(dag_cost, "run", lambda command, folder: "Running stage 'train-a'\n")
     with pytest.raises(SystemExit, match="something to do"):
-        dag_cost.idle_seconds(dag_cost.DVC, tmp_path)
+        dag_cost.idle_cost(dag_cost.DVC, tmp_path, "abc")
+
+
+def test_rows_say_seconds_and_of_which_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dag_cost, "run", lambda command, folder: dag_cost.IDLE[dag_cost.DVC])
+    cost = dag_cost.idle_cost(dag_cost.DVC, tmp_path, "abc+")
+    assert 0 <= cost.seconds < 1
+    out = tmp_path / "new" / "dag-cost.csv"
+    dag_cost.write([cost.row("idle dvc", "all results")], out)
+    (row,) = csv.DictReader(out.read_text().splitlines())
+    assert tuple(row) == dag_cost.COLUMNS
+    assert row["commit"] == "abc+" and row["repeats"] == "3"
+    assert float(row["first_seconds"]) == round(cost.first_seconds, 2)

@@ -146,28 +146,110 @@ def test_what_is_appended_to_a_source_replaces_a_function_that_is_there(rounds: 
                 assert line.partition("(")[0] + "(" in (REPOSITORY / path).read_text()
 
 
-def test_the_summary_counts_and_names_what_failed(rounds: Any, tmp_path: Path) -> None:
-    line = {
-        **{"round": 3, "seed": 0, "start": "finished", "finished_by": "snakemake"},
-        "trainings": 2,
-        "steps": [
-            *(["edit", "data"], ["meanwhile", "snakemake", 2, "steps"]),
-            ["interrupt", "dvc", "SIGKILL", 2, 1.5],
-        ],
-        **{"restored": 0, "noop_jobs": 0, "noop_trainings": 0, "seconds": 1800.0},
-        "processor_seconds": 900.0,
-    }
-    lines = [line | {"failures": []}, line | {"failures": ["lost: results/a"]}]
-    log = tmp_path / "log.jsonl"
-    log.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
-    words = [sys.executable, str(SCRIPT), "--log", str(log), "--summary"]
-    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+LINE: dict[str, Any] = {
+    **{"round": 3, "seed": 0, "start": "finished", "finished_by": "snakemake"},
+    "trainings": 2,
+    "steps": [
+        *(["edit", "data"], ["meanwhile", "snakemake", 2, "steps"]),
+        ["interrupt", "dvc", "SIGKILL", 2, 1.5],
+    ],
+    **{"restored": 0, "noop_jobs": 0, "noop_trainings": 0, "seconds": 1800.0},
+    **{"processor_seconds": 900.0, "failures": []},
+}
+FAILED = LINE | {"round": 4, "failures": ["lost: results/a\nmore", "b" * 2000, "c", "d", "e"]}
+
+
+def write_log(path: Path, *lines: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def said(*words: str | Path) -> str:
+    command = [sys.executable, str(SCRIPT), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_summary_counts_and_names_what_failed(tmp_path: Path) -> None:
+    """Of several logs, in which a round that stands twice counts once."""
+    first = write_log(tmp_path / "a.jsonl", LINE | {"commit": "abc"}, FAILED)
+    second = write_log(tmp_path / "b.jsonl", LINE | {"round": 5, "commit": "abc"}, LINE)
+    text = said("--summary", first, second, "--commit", "def")
     for part in (
-        "| rounds | 2 |",
+        "| rounds | 3 |",
         "| failed | 1 |",
-        "dvc SIGKILL 2",
-        "| hours | 1.00 |",
-        "| edits | data 2, steps 2 |",
+        "dvc SIGKILL 3",
+        "| hours | 1.50 |",
+        "| edits | data 3, steps 3 |",
+        "| commits | abc 2, def 1 |",
     ):
         assert part in text
-    assert "seed 0, round 3" in text and "lost: results/a" in text
+    assert "seed 0, round 4 at def" in text and "lost: results/a" in text
+
+
+def test_new_rounds_are_taken_into_the_kept_log_once(rounds: Any, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    log = write_log(tmp_path / "log.jsonl", LINE, FAILED)
+    with pytest.raises(ValueError, match=r"log\.jsonl, line 1: found no commit"):
+        rounds.read_log(log)
+    for expected in ("2 of 2", "0 of 2"):
+        assert expected in said("--merge", log, "--into", kept, "--commit", "abc")
+    good, failed = map(json.loads, kept.read_text().splitlines())
+    assert good == LINE | {"commit": "abc"}
+    assert failed["failures"] == ["lost: results/a", "b" * rounds.LONGEST_KEPT, "c", "and 2 more"]
+
+
+def test_a_failed_round_that_is_replayed_stays_in_the_log(rounds: Any) -> None:
+    """And what is replayed counts, at another commit alone; a good round is not run for better."""
+    kept = [LINE | {"commit": "abc"}, FAILED | {"commit": "abc"}]
+    replayed = FAILED | {"failures": [], "seconds": 1.0}
+    assert rounds.merged(kept, [replayed | {"commit": "abc"}, LINE | {"commit": "def"}]) == kept
+    both = rounds.merged(kept, [replayed | {"commit": "def"}])
+    assert both == [*kept, replayed | {"commit": "def"}]
+    text = rounds.summary(both)
+    assert "| rounds | 2 |\n| failed | 0 |\n" in text
+    assert "replayed at another commit | 1 |" in text and "round 4 at abc" in text
+    assert "**2 rounds, 0 failed**" in rounds.short_summary(both)
+    failed_again = rounds.merged(both[:2], [FAILED | {"commit": "def"}])
+    assert "| failed | 1 |" in rounds.summary(failed_again)
+    assert "replayed at another commit | 0 |" in rounds.summary(failed_again)
+
+
+def test_the_pages_are_what_the_kept_log_gives(rounds: Any) -> None:
+    """`python scripts/rounds.py --pages` writes them."""
+    for page, text in rounds.pages().items():
+        assert page.read_text() == text, page
+
+
+def test_a_page_without_its_marks_is_an_error(rounds: Any) -> None:
+    with pytest.raises(ValueError, match="expected both"):
+        rounds.put_between("no marks", "text")
+
+
+def test_what_a_pulled_start_lacks_is_not_lost_there(
+    rounds: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has no samples: Snakemake needs none of them, and nobody deleted them."""
+
+    class Known:
+        def get(self, edits: object = ()) -> dict[str, str]:
+            return {"results/smoke/samples/a.npz": "0", "results/smoke/a.csv": "0"}
+
+    class Starts:
+        def get(self, name: str) -> Any:
+            return rounds.Project(tmp_path / name)
+
+        def commit(self) -> str:
+            return "abc"
+
+    for name in ("pulled", "finished"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "params.yaml").write_text("")
+    lines = {}
+    for start in ("pulled", "finished"):
+        recipe = rounds.Recipe(start)
+        monkeypatch.setattr(rounds.Recipe, "draw", lambda rng, home, recipe=recipe: recipe)
+        recipe.add("compare")
+        lines[start] = rounds.run_round(0, 0, tmp_path, Starts(), Known(), home=True)
+    assert lines["pulled"]["failures"] == []
+    assert "lost: results/smoke/samples/a.npz" in lines["finished"]["failures"]
+    assert lines["pulled"]["commit"] == "abc"

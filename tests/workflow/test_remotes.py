@@ -9,6 +9,7 @@ import configparser
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,11 +17,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dag
 import plan
 import published
 import pytest
+import snake2dvc
 import yaml
-from tiny_project import REPOSITORY, Project, copy_of, wait_until, write_arrays
+from tiny_project import REPOSITORY, Project, copy_of, jobs_in, wait_until, write_arrays
 
 from entropic_ot.errors import ConfigError, DataError
 
@@ -182,6 +185,39 @@ def test_figures_that_wait_for_a_training_are_told_apart() -> None:
     assert (free, blocked) == ([], {"a.png": {"a"}, "b.png": {"a"}})
 
 
+def test_tables_figures_and_pages_are_shown_and_notebooks_are_not() -> None:
+    files = {
+        "a.png": "figure",
+        "a.html": "figure",
+        "a.ipynb": "figure",
+        "results.html": "pages",
+        "metrics.csv": "table",
+        "a.npz": "sample",
+    }
+    shown = [out for out, rule in files.items() if plan.is_shown(file(out, rule))]
+    assert shown == ["a.png", "results.html", "metrics.csv"]
+
+
+def test_published_looks_at_the_cases_of_dvc_yaml_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in a new process too, which is given this one's environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EOT_WITHOUT_CASES", "")
+    Path("dvc.yaml").write_text(f"{dag.HEADER}{snake2dvc.LEFT_OUT}a, b\nstages: {{}}\n")
+    plan.leave_out_what_dvc_left_out()
+    assert plan.environment()["EOT_WITHOUT_CASES"] == "a,b"
+
+
+def test_only_two_targets_of_make_can_train() -> None:
+    """The others that make results go through plan.py; `make repro` through DVC."""
+    targets = re.findall(
+        r"^([a-z-]+):.*\n((?:\t.*\n)+)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE
+    )
+    running = [name for name, commands in targets if "snakemake --cores" in commands]
+    assert running == ["all", "smoke"]
+
+
 # --------------------------------------------------------------------------------------------------
 # Real processes
 
@@ -235,6 +271,25 @@ class TestPublished:
         assert clone.planned() == set()
         assert "Running stage" not in clone.run("dvc", "repro", "--dry", "--allow-missing")
         assert "Nothing to be done" in clone.run(*FIGURES)
+
+    def test_published_trains_nothing_where_more_data_is_here(
+        self, with_store: Project, tmp_path: Path
+    ) -> None:
+        """The store was filled on one without my_data's, which is said as snake2dvc.py says it."""
+        without = ("env", "EOT_WITHOUT_CASES=my_data")
+        with_store.run(*without, "snakemake", "--cores", "2", "--", "all")
+        with_store.run(*without, sys.executable, "workflow/scripts/snake2dvc.py")
+        assert "not there: my_data\n" in (with_store / "dvc.yaml").read_text()
+        with_store.run("dvc", "commit", "--force", "--quiet")
+        with_store.run(*without, *FILL)
+        with_store.git("add", "--all")
+        with_store.git("commit", "--quiet", "--message", "Without my_data")
+        clone = clone_of(with_store, tmp_path / "clone")
+        shutil.copy2(REPOSITORY / "Makefile", clone.folder)
+        output = clone.run("make", "--assume-old=setup", "published")
+        assert jobs_in(output) <= {"writing the pages of results"}
+        assert (clone / "results/smoke/results.html").exists()
+        assert "training my_data enot-eps0.1-seed0" in clone.planned()
 
     def test_figures_come_from_checkpoints_where_the_store_has_them(
         self, with_store: Project, tmp_path: Path
@@ -305,9 +360,7 @@ class TestFolder:
         assert "sampling" not in output
         after = {p.name: p.read_bytes() for p in (clone / "results/smoke/figures").iterdir()}
         assert after == before
-        # Snakemake's records were rebuilt while the pictures were missing, so that it has no hash
-        # of them; DVC has.
-        assert clone.planned() == {"writing the pages of results"}
+        assert clone.planned() == set()
         assert clone.reproduced() == []
 
     def test_a_damaged_file_is_noticed_where_the_remote_is_verified(

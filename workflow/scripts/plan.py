@@ -1,7 +1,11 @@
 """What Snakemake would do, and the figures that it can draw without training (`make figures`).
 
-Everything of `all` is made that needs no training: tables and figures from the results that are
-here, samples and metrics from checkpoints. What is left out, and what it needs, is said at the end.
+Everything of `all` is made that needs no training: tables, figures and pages from the results that
+are here, samples and metrics from checkpoints. What is left out, and what it needs, is said at the
+end.
+
+`--published` looks at the cases of dvc.yaml alone (`make published`): where this machine has the
+data of more, `all` has them too, and its tables would wait for their trainings.
 
 `--check` makes nothing and fails where a result of `all` is not up to date. It comes before every
 `dvc commit --force` (Makefile), which would record whatever is there as up to date.
@@ -25,8 +29,8 @@ import workspace
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 # What takes minutes to hours, and is therefore never run without being asked for.
 TRAINING = frozenset({"train", "generator", "classifier", "encode"})
-SHOWN = frozenset({"table", "comparison", "figure", "encoding"})
-"""Rules whose outputs are tables and figures."""
+SHOWN = frozenset({"table", "comparison", "figure", "encoding", "pages"})
+"""Rules whose outputs are tables, figures and the pages that hold them."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def drawable() -> tuple[list[str], dict[str, set[str]]]:
 
 def as_asked_for(targets: Iterable[str], plan: dict[str, Planned]) -> list[str]:
     """The targets, by the name of their rule where it makes nothing else."""
-    alone = ("table", "comparison")
+    alone = ("table", "comparison", "pages")
     return sorted({plan[t].rule if plan[t].rule in alone else t for t in targets})
 
 
@@ -130,8 +134,9 @@ def without_training(
 
 
 def is_shown(file: Planned) -> bool:
-    """Whether it is a table or a figure; executed notebooks are by-products."""
-    return file.rule in SHOWN and not file.out.endswith((".ipynb", ".html"))
+    """Whether it is a table, figure or page; executed notebooks are by-products."""
+    is_notebook = file.rule != "pages" and file.out.endswith((".ipynb", ".html"))
+    return file.rule in SHOWN and not is_notebook
 
 
 def check() -> int:
@@ -151,7 +156,20 @@ def check() -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--check", action="store_true", help="fail if anything is left to do")
-    return check() if parser.parse_args().check else draw()
+    parser.add_argument("--published", action="store_true", help="only the cases of dvc.yaml")
+    arguments = parser.parse_args()
+    if arguments.check:
+        return check()
+    if arguments.published:
+        leave_out_what_dvc_left_out()
+    return draw()
+
+
+def leave_out_what_dvc_left_out() -> None:
+    """The workflow of this process, and of those it starts, has the cases of dvc.yaml alone."""
+    from snake2dvc import DVC_YAML, recorded_left_out  # inside: it imports published, and that this
+
+    os.environ[workspace.WITHOUT_CASES] = ",".join(recorded_left_out(DVC_YAML.read_text()))
 
 
 def draw() -> int:
@@ -162,12 +180,12 @@ def draw() -> int:
         if done.returncode != 0:
             return done.returncode
     elif not blocked:
-        print("Nothing to be done: all tables and figures are up to date.")
+        print("Nothing to be done: all tables, figures and pages are up to date.")
     if not blocked:
         return 0
     trainings = sorted(set().union(*blocked.values()))
     lines = [
-        f"{len(blocked)} files were not made, for `make figures` trains nothing. "
+        f"{len(blocked)} files were not made, for this command trains nothing. "
         "What they need and is not here, or out of date:",
         *(f"  {name}" for name in trainings[:5]),
         *([f"  and {len(trainings) - 5} more"] if len(trainings) > 5 else []),

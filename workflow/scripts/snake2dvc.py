@@ -52,7 +52,7 @@ def generated(*, write: bool = True) -> str:
     left_out += filter(None, os.environ.get(workspace.WITHOUT_CASES, "").split(","))
     if workspace.is_free():
         if write:
-            write_configs(load_params("params.yaml"))
+            write_configs(params)
         write_sources.write_lists()
     stages: dict[str, Any] = {}
     with dag.workflow_jobs() as (workflow, jobs):

@@ -103,7 +103,7 @@ def age(job: Any, persistence: Any, outs: list[Path]) -> None:
 
 def sync() -> tuple[int, int]:
     """Returns how many jobs are up to date by dvc.lock, and how many were marked stale."""
-    write_configs(load_params("params.yaml"))
+    write_configs(workspace.restricted(load_params("params.yaml")))
     write_sources.write_lists()
     states = stage_states()
     stages = yaml.load(Path("dvc.yaml").read_text(), yaml.CSafeLoader)["stages"]

@@ -35,7 +35,7 @@ DVC_LOCK = Path("dvc.lock")
 
 # Set by sync.py and snake2dvc.py, which read the Snakefile only to see its jobs.
 FOR_RECORDS = "EOT_SNAKEFILE_FOR_RECORDS"
-# Cases that snake2dvc.py leaves out although their data is here, joined by commas.
+# Cases that snake2dvc.py and plan.py leave out although their data is here, joined by commas.
 WITHOUT_CASES = "EOT_WITHOUT_CASES"
 
 _presence: int | None = None  # the file descriptor; the lock lasts as long as it is open
@@ -75,7 +75,7 @@ def num_processors() -> int:
 
 
 def restricted(params: Params) -> Params:
-    """`params` without the cases that snake2dvc.py wants left out."""
+    """`params` without the cases that snake2dvc.py or plan.py wants left out."""
     without = set(filter(None, os.environ.get(WITHOUT_CASES, "").split(",")))
     if not without:
         return params

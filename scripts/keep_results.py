@@ -3,6 +3,7 @@
 
     python scripts/keep_results.py paper results/paper/metrics [FOLDER ...]
     python scripts/keep_results.py paper        (only the comparison, from the rows that are kept)
+    python scripts/keep_results.py laptop --memory results/laptop/benchmarks    (memory-laptop.csv)
 
 Runs may come from several checkouts, on several days: each row names its commit and configuration.
 A run that is kept already is replaced by the one that is given. Then
@@ -12,6 +13,7 @@ A run that is kept already is replaced by the one that is given. Then
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from entropic_ot.files import write_text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUN = ("experiment", "variant", "method", "epsilon", "dim", "seed")
+MEMORY = ("rule", "jobs", "max_rss_mb", "largest", "cpu_seconds")
 Row = dict[str, Any]
 Key = tuple[Any, ...]
 
@@ -74,16 +77,46 @@ def comparison_of(table: Path) -> str:
     return comparison.as_markdown(comparison.compare(read_csv(table), published))
 
 
+def memory_of_rules(folder: Path) -> list[Row]:
+    """A row for each rule: its jobs, the one with the largest peak, and processor seconds of all.
+
+    folder: results/<scale>/benchmarks, where Snakemake measures jobs every few seconds: those that
+    end before it looks have no peak and no share in the seconds.
+    """
+    rows: list[Row] = []
+    for rule in sorted(path for path in folder.iterdir() if path.is_dir()):
+        jobs: dict[str, tuple[float, float]] = {}
+        files = sorted(rule.rglob("*.tsv"))
+        for file in files:
+            (line,) = csv.DictReader(file.read_text().splitlines(), delimiter="\t")
+            if (peak := line["max_rss"]) not in ("NA", "-"):
+                name = file.relative_to(rule).with_suffix("").as_posix()
+                jobs[name] = float(peak), float(line["cpu_time"])
+        if not jobs:
+            continue
+        largest = max(jobs, key=lambda name: jobs[name][0])
+        seconds = round(sum(cpu for _, cpu in jobs.values()))
+        texts = (rule.name, len(files), round(jobs[largest][0]), largest, seconds)
+        rows.append(dict(zip(MEMORY, texts, strict=True)))
+    if not rows:
+        raise DataError(f"{folder}: found no measured jobs, expected <rule>/<case>/<run>.tsv")
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("scale", help="smoke, laptop or paper")
     parser.add_argument("folders", nargs="*", type=Path, help="folders of metrics")
+    parser.add_argument("--memory", type=Path, help="results/<scale>/benchmarks: peaks of memory")
     parser.add_argument("--tables", type=Path, default=REPOSITORY / "docs/tables")
     given = parser.parse_args(arguments)
     table = given.tables / f"metrics-{given.scale}.csv"
     try:
+        if given.memory:
+            peaks = csv_text(MEMORY, memory_of_rules(given.memory))
+            write_text(given.tables / f"memory-{given.scale}.csv", peaks)
         new = read_rows(metrics_files(given.folders))
         others = sorted({row["scale"] for row in new} - {given.scale})
         if others:

@@ -23,6 +23,7 @@ from entropic_ot.experiments.comparison import load_paper_values
 from entropic_ot.experiments.comparison.paper_values import METHOD_LABELS, PaperValue
 from entropic_ot.experiments.statistics import mean_over_seeds, with_half_width
 from entropic_ot.experiments.tables import MetricRow, read_csv
+from entropic_ot.experiments.tidy import csv_lines
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs/reproduction.md"
@@ -160,6 +161,14 @@ def given_x(scale: str, case: str) -> str:
     return table(["", "ε", *(METHOD_LABELS[m] for m in METHODS), "floor"], lines)
 
 
+def memory(scale: str) -> str:
+    """The largest peak of each rule's jobs, as memory-<scale>.csv has them."""
+    columns = ("rule", "jobs", "max_rss_mb", "largest", "cpu_seconds")
+    path = REPOSITORY / f"docs/tables/memory-{scale}.csv"
+    lines = csv_lines(path, lambda line: [line[name] for name in columns])
+    return table(["rule", "jobs", "peak MB", "of", "CPU s of all"], lines)
+
+
 def cells(scale: str, dims: Sequence[int]) -> str:
     """Single cells: each metric's mean over both settings, taken for each seed."""
     names = {
@@ -245,6 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
             "lpips_diversity": "LPIPS diversity", "lpips_cost": "LPIPS x, y",
         },
     ),
+    "memory-laptop": partial(memory, "laptop"),
     "msci-laptop": partial(cells, "laptop", [50]),
     "msci-paper": partial(cells, "paper", [50, 100]),
 }  # fmt: skip

@@ -93,3 +93,19 @@ def test_runs_that_are_given_are_kept_and_replace_their_like(
     assert "± " in (tmp_path / "comparison-paper.md").read_text()
     assert keeping.main(["laptop", *words]) == 1
     assert "found rows of scale paper, expected laptop" in capsys.readouterr().err
+
+
+def test_peaks_of_memory_are_the_largest_of_each_rule(keeping: ModuleType, tmp_path: Path) -> None:
+    head = "s\tmax_rss\tcpu_time\n"
+    for name, line in (
+        ("train/a/seed0", "9\t300.4\t2.6"),
+        ("train/a/seed1", "9\t700.6\t3"),
+        ("train/b/seed0", "0\tNA\tNA"),  # over before it was measured
+        ("fetch/mnist", "0\tNA\tNA"),
+    ):
+        (tmp_path / f"{name}.tsv").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.tsv").write_text(f"{head}{line}\n")
+    (row,) = keeping.memory_of_rules(tmp_path)
+    assert list(row.values()) == ["train", 3, 701, "a/seed1", 6]
+    with pytest.raises(DataError, match=r"found no measured jobs"):
+        keeping.memory_of_rules(tmp_path / "fetch")

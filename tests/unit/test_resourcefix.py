@@ -1,14 +1,16 @@
-"""The plugin that lets a target follow `--resources`."""
+"""The plugin that repairs two things of Snakemake."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from snakemake_logger_plugin_resourcefix import _is_snakemake, with_separator
+from snakemake_logger_plugin_resourcefix import _is_snakemake, reevaluate_once, with_separator
 
 SNAKEFILE = """\
 rule all:
@@ -115,3 +117,47 @@ def test_the_command_itself(tmp_path: Path, start: list[str], words: str, made: 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.glob("*.txt")] == [made]
+
+
+class _Scheduler:
+    def __init__(self) -> None:
+        self._open_jobs = threading.Semaphore(0)
+
+
+def test_one_look_is_pending_at_most_and_none_is_lost() -> None:
+    scheduler = _Scheduler()
+    for _ in range(3):  # of rounds: asked for often, it looks once, and then it can be asked again
+        for _ in range(5):
+            reevaluate_once(scheduler, 0.01)
+        assert scheduler._open_jobs.acquire(timeout=60)
+    assert not scheduler._open_jobs.acquire(timeout=0.2)
+
+
+def test_snakemake_starts_no_timer_for_each_job_that_has_ended(tmp_path: Path) -> None:
+    """Of 12 jobs, one at a time, it looks about once a second, not up to 11 times."""
+    (tmp_path / "Snakefile").write_text("""\
+import threading
+started = 0
+class Timer(threading.Timer):
+    def start(self):
+        global started
+        started += 1
+        super().start()
+threading.Timer = Timer
+rule all:
+    input: [f"{i}.txt" for i in range(12)]
+rule make:
+    output: "{i}.txt"
+    shell: "sleep 0.3; touch {output}"
+onsuccess:
+    print("TIMERS", started)
+""")
+    program = Path(sys.executable).parent / "snakemake"
+    command = [program, "--cores", "1", "--nolock"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"TIMERS (\d+)", done.stdout + done.stderr)
+    assert found, done.stdout + done.stderr
+    # One for each look that finds none pending: a second apart, whatever the jobs take.
+    ends = [path.stat().st_mtime for path in tmp_path.glob("*.txt")]
+    assert 1 <= int(found[1]) <= max(ends) - min(ends) + 3

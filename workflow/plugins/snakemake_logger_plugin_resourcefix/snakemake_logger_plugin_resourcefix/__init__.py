@@ -1,17 +1,25 @@
-"""Lets ``snakemake --cores 8 --resources gpu=1 all`` run the target ``all``.
+"""Two repairs of Snakemake: targets after ``--resources``, and a scheduler that does not sleep.
 
-Snakemake's ``--resources`` takes one or more words and so swallows a target that follows it
-("Resource definitions have to be in the form name=integer", snakemake issue 1069). Snakemake
-imports every installed module whose name begins with ``snakemake_logger_plugin_`` while it builds
-its argument parser, before it looks at ``sys.argv``: this module uses that moment to put the
-missing ``--`` before the targets. It must be installed normally; no option selects it, and where
-the arguments are not of exactly this form it changes nothing.
+Targets: ``snakemake --cores 8 --resources gpu=1 all`` is to run the target ``all``. Snakemake's
+``--resources`` takes one or more words and so swallows a target that follows it ("Resource
+definitions have to be in the form name=integer", snakemake issue 1069). Snakemake imports every
+installed module whose name begins with ``snakemake_logger_plugin_`` while it builds its argument
+parser, before it looks at ``sys.argv``: this module uses that moment to put the missing ``--``
+before the targets. It must be installed normally; no option selects it, and where the arguments
+are not of exactly this form it changes nothing.
+
+Scheduler: while jobs are ready that have no room to run, Snakemake looks again after a second. It
+starts a timer for that each time it looks, and it also looks whenever a job ends: so there is one
+more of these timers for each job that has ended (snakemake issue 3804), and after 160 jobs it
+looked 100 times a second and took a fifth of a processor. Here one timer is pending at most.
 """
 
 import sys
+import threading
 from collections.abc import Sequence
 from logging import LogRecord
 from pathlib import PurePath
+from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 
@@ -54,8 +62,27 @@ def _is_snakemake(program: str) -> bool:
     )
 
 
+def reevaluate_once(scheduler: Any, delay: float) -> None:
+    """In `delay` seconds the scheduler looks for jobs to run, unless that is to happen already."""
+    if getattr(scheduler, "_reevaluation_is_pending", False):
+        return
+
+    def look() -> None:
+        scheduler._reevaluation_is_pending = False  # first, or a look could be lost
+        scheduler._open_jobs.release()
+
+    scheduler._reevaluation_is_pending = True
+    timer = threading.Timer(delay, look)
+    timer.daemon = True  # the end of a run does not wait for it
+    timer.start()
+
+
 if sys.argv and _is_snakemake(sys.argv[0]):
     sys.argv[1:] = with_separator(sys.argv[1:])
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    if hasattr(JobScheduler, "_schedule_reevalutation"):  # Snakemake's spelling
+        JobScheduler._schedule_reevalutation = reevaluate_once
 
 
 class LogHandler(LogHandlerBase):

@@ -11,7 +11,7 @@ PYTEST_ARGS ?= --numprocesses 2
 all: setup ## the main job at the scale of params.yaml: data, training, tables, figures
 	@$(ENV) snakemake --cores 8 --resources gpu=1 all
 
-smoke: setup ## the same chain in about two minutes, results in results/smoke (numbers without meaning)
+smoke: setup ## the same chain in some minutes, results in results/smoke (numbers without meaning)
 	@$(ENV) snakemake --cores 8 --config scale=smoke -- all
 
 figures: setup ## tables, figures and pages from the results that are here, without any training

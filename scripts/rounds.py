@@ -561,7 +561,18 @@ class Round:
     def _commit(self) -> None:
         self.project.write_dvc_yaml()
         self.planned_params = self._params()
+        if away := sorted(self.deleted & self._outputs_away()):
+            # DVC commits what Snakemake needs for nothing, too: what `make dvc-commit` says to do.
+            self.project.must("snakemake", "--cores", "2", "--", *away)
         self.project.must("dvc", "commit", "--force", "--quiet")
+
+    def _outputs_away(self) -> set[str]:
+        """Outputs of DVC's stages that are not there."""
+        folder = self.project.folder
+        stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values()
+        outs = (out for stage in stages for out in stage.get("outs", ()))
+        names = (next(iter(out)) if isinstance(out, dict) else out for out in outs)
+        return {name for name in names if not (folder / name).exists()}
 
     def _restore(self) -> None:
         self.project.git("checkout", "--quiet", "HEAD", "--", ".")

@@ -78,9 +78,9 @@ def inputs_of_outputs() -> dict[str, tuple[str, ...]]:
         return {str(out): tuple(map(str, job.input)) for job in jobs for out in job.output}
 
 
-def pending_jobs() -> list[Planned]:
-    """One output for each job of `all` that is not up to date."""
-    jobs = {(p.rule, p.inputs): p for p in planned().values() if p.is_pending}
+def pending_jobs(plan: dict[str, Planned]) -> list[Planned]:
+    """One output for each job of the plan that is not up to date."""
+    jobs = {(p.rule, p.inputs): p for p in plan.values() if p.is_pending}
     return list(jobs.values())
 
 
@@ -140,8 +140,19 @@ def is_shown(file: Planned) -> bool:
 
 
 def check() -> int:
-    """0 if every result of `all` is up to date."""
-    pending = pending_jobs()
+    """0 if every result of `all` is there and up to date."""
+    plan = planned()
+    pending = pending_jobs(plan)
+    missing = [name for name in plan if not os.path.lexists(name)]
+    if not pending and missing:
+        print(
+            f"{len(missing)} results are not there, such as {missing[0]}: found nothing, expected "
+            "a file, since DVC commits all outputs, also one that nothing needs any more. Bring "
+            f"them back by `snakemake --cores 8 -- {' '.join(missing[:5])}"
+            f"{' ...' * (len(missing) > 5)}`, then this again.",
+            file=sys.stderr,
+        )
+        return 1
     if not pending:
         return 0
     print(

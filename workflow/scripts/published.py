@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path("src").resolve()))
 
 import yaml
-from plan import pending_jobs
+from plan import pending_jobs, planned
 
 from entropic_ot.errors import ConfigError, DataError, EntropicOTError
 from entropic_ot.files import atomic_path
@@ -240,7 +240,7 @@ def put(output: Output) -> None:
 
 def fill(*, allow_edited: bool) -> None:
     """Put what dvc.lock says into the store, and nothing else; DataError where it must not."""
-    pending = pending_jobs()
+    pending = pending_jobs(planned())
     if pending:
         raise DataError(
             f"{len(pending)} results are not up to date, such as {pending[0].out}: "

@@ -92,6 +92,21 @@ def test_make_dvc_commit_after_a_run(finished: Project) -> None:
     assert finished.planned() == set()
 
 
+def test_what_nothing_needs_is_named_when_it_is_away(finished: Project) -> None:
+    """Snakemake leaves a deleted array away whose readers are up to date; DVC commits all."""
+    check = (sys.executable, "workflow/scripts/plan.py", "--check")
+    finished.run(*check)
+    (array,) = (finished / "results/smoke/samples").rglob("enot-eps1-seed0.npz")
+    name = str(array.relative_to(finished.folder))
+    array.unlink()
+    assert finished.planned() == set()
+    message = finished.run(*check, ok=False)
+    assert f"such as {name}: found nothing, expected a file" in message
+    assert f"`snakemake --cores 8 -- {name}`" in message
+    finished.run("snakemake", "--cores", "8", "--", name)
+    finished.run(*check)
+
+
 def test_make_repro_says_that_the_set_of_jobs_or_files_changed(committed: Project) -> None:
     """DVC itself reads no more than dvc.yaml, and would call everything up to date."""
     shutil.copy2(REPOSITORY / "Makefile", committed.folder)

@@ -107,6 +107,15 @@ def test_what_nothing_needs_is_named_when_it_is_away(finished: Project) -> None:
     finished.run(*check)
 
 
+def test_what_the_command_line_sets_is_planned_beside_dvc_lock(clone: Project) -> None:
+    """A run that only --config asks for is configured, though dvc.lock knows no such run."""
+    words = ("snakemake", "--dry-run", "--config", "experiments={gaussian: {seeds: [1]}}", "--")
+    output = clone.run(*words, "results/smoke/metrics/gaussian-d2/enot-eps1-seed1.json")
+    assert "train " in output
+    seeds = sorted((clone.folder / "results/smoke/config/gaussian-d2").glob("enot-eps1-seed*"))
+    assert [path.name for path in seeds] == ["enot-eps1-seed1.json"]
+
+
 def test_make_repro_says_that_the_set_of_jobs_or_files_changed(committed: Project) -> None:
     """DVC itself reads no more than dvc.yaml, and would call everything up to date."""
     shutil.copy2(REPOSITORY / "Makefile", committed.folder)

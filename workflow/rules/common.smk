@@ -61,7 +61,8 @@ if workflow.is_main_process and not workspace.is_parsed_for_records():
             clock.bring_to_present(inputs_from_outside())
             if IS_AT_HOME:
                 workspace.sync_with_dvc()
-                write_configs(PARAMS)  # it writes those of params.yaml, without --config
+                # It wrote those of params.yaml, without what --config sets.
+                write_configs(PARAMS)
             for changed in records.mark_changed():
                 print(
                     f"{changed}: changed since it was made; making it again.",

@@ -73,6 +73,9 @@ REPLAY = EgNOTConfig(
     batch_size=BATCH,
 )
 PERSISTENT = dataclasses.replace(REPLAY, chains="persistent", potential=RESNET)
+GAUSSIAN = dataclasses.replace(
+    PERSISTENT, base_potential="gaussian", gaussian_base=GaussianBaseConfig(num_points=64)
+)
 LIGHTSB = LightSBConfig(num_components=4, batch_size=BATCH, learning_rate_schedule="constant")
 GENERATOR = training_config(
     batch_size=BATCH,
@@ -86,6 +89,7 @@ CASES: dict[str, tuple[Config, tuple[int, ...]]] = {
     "enot-images": (IMAGES, IMAGE),
     "egnot-replay": (REPLAY, VECTOR),
     "egnot-persistent": (PERSISTENT, IMAGE),
+    "egnot-gaussian": (GAUSSIAN, IMAGE),
     "lightsb": (LIGHTSB, VECTOR),
     "generator": (GENERATOR, GENERATED),
 }

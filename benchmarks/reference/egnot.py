@@ -59,6 +59,11 @@ class ReferenceEgNOT:
         epsilon: float,
         device: torch.device,
     ) -> None:
+        if config.base_potential != "none" or config.num_exchange_rounds:
+            raise NotImplementedError(
+                f"base_potential, num_exchange_rounds: found {config.base_potential} and "
+                f"{config.num_exchange_rounds}, expected none and 0: it has no other"
+            )
         self.config, self.epsilon = config, epsilon
         self.potential = POTENTIALS[config.potential.kind](shape, config.potential).to(device)
         self.potential.load_state_dict(model["potential"])

@@ -53,14 +53,19 @@ def describe_device(device: torch.device) -> str:
     """The device in words: the GPU's name, or the CPU's model and number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    model = "CPU"
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_name() -> str:
+    """As "AMD EPYC (family 25, model 17)": a virtual machine's name alone tells no generation."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return f"{model}, {torch.get_num_threads()} threads"
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    pairs = [line.partition(":")[::2] for line in reversed(lines)]
+    known = {key.strip(): value.strip() for key, value in pairs}
+    name = known.get("model name", "CPU")
+    if "cpu family" not in known or "model" not in known:
+        return name
+    return f"{name} (family {known['cpu family']}, model {known['model']})"
 
 
 def make_rng(seed: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -140,5 +140,5 @@ def test_settings_that_do_not_go_with_it_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"epsilon_ramp: found 0\.5 with drift_form"):
         ENOTConfig(drift=unet, drift_form="gaussian_endpoint", epsilon_ramp=0.5)
     many = torch.zeros(2, 3, 64, 64)
-    with pytest.raises(ConfigError, match=r"images of 12288 values, expected 4096 at most"):
+    with pytest.raises(ConfigError, match=r"points of 12288 values, expected 4096 at most"):
         GaussianBase.fit(many, many, times=[0.0], epsilon=1.0, config=CONFIG)

@@ -52,7 +52,10 @@ def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.delenv("EOT_MIRROR", raising=False)
     data = yaml.safe_load((ROOT / "params.yaml").read_text())
     old = data["experiments"]
+    methods = old["cmnist_2to3"]["methods"]
+    egnot = methods["egnot"] | {"settings": {}}  # images of 64 pixels are too large for its fit
     images = old["cmnist_2to3"] | {
+        "methods": methods | {"egnot": egnot},
         "evaluation": {"metrics": ["cost_half_l2"]},
         "variants": {},
         "enabled": True,

@@ -519,7 +519,9 @@ class RunConfig:
         seeds(self, "seed")
         if isinstance(self.solver, ENOTConfig):
             self.solver.check_epsilon(self.epsilon)
-            self._check_gaussian_base(self.solver.drift_form)
+            self._check_gaussian_base("drift_form", "gaussian_endpoint", "bounded_endpoint")
+        elif isinstance(self.solver, EgNOTConfig):
+            self._check_gaussian_base("base_potential", "gaussian", "none")
         self._check_networks()
 
     def _check_decoded(self) -> None:
@@ -537,14 +539,14 @@ class RunConfig:
                 "cannot start from images. Set it."
             )
 
-    def _check_gaussian_base(self, drift_form: str) -> None:
+    def _check_gaussian_base(self, key: str, value: str, instead: str) -> None:
         """Images too large for a Gaussian fit, as far as their size is known without the data."""
         dim = num_values(self.problem)
-        if drift_form == "gaussian_endpoint" and dim > GAUSSIAN_BASE_MAX_DIM:
+        if getattr(self.solver, key) == value and dim > GAUSSIAN_BASE_MAX_DIM:
             raise ConfigError(
-                f"settings.drift_form: found gaussian_endpoint for images of {dim} values, "
+                f"settings.{key}: found {value} for images of {dim} values, "
                 f"expected {GAUSSIAN_BASE_MAX_DIM} at most: their covariances would not fit. "
-                "Set bounded_endpoint, or lower problem.image_size."
+                f"Set {instead}, or lower problem.image_size."
             )
 
     def _check_networks(self) -> None:

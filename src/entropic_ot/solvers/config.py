@@ -46,7 +46,7 @@ GAUSSIAN_BASE_MAX_DIM = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianBaseConfig:
-    """Settings of ENOT's `drift_form: gaussian_endpoint`."""
+    """Settings of ENOT's `drift_form: gaussian_endpoint` and EgNOT's `base_potential: gaussian`."""
 
     num_points: int = 8192
     """Draws of either side that means and covariances are taken of."""
@@ -180,12 +180,18 @@ class EgNOTConfig:
     """Network of g(y)."""
     potential_scale: float = 1.0
     """g is the network times this; image energies are sums over pixels, so 100 or more there."""
-    base_potential: Literal["none", "standard_normal", "quadratic"] = "none"
+    base_potential: Literal["none", "standard_normal", "quadratic", "gaussian"] = "none"
     """standard_normal: -epsilon |y|^2 / 2 is added to g, so that with the network at zero pi(y | x)
     is what N(0, I) becomes when exp(-c(x, y) / epsilon) is its likelihood, and chains start from
     N(0, I), not from x. For targets near N(0, I), as the latents of a generator are.
     quadratic: -epsilon |y|^2 / (2 base_variance) is added to g: the pull into a narrow mode, so
-    that the network has to learn only where modes are."""
+    that the network has to learn only where modes are.
+    gaussian: the potential of the plan between Gaussian fits of both sides is added to g, chains
+    start at draws of that plan, and run in coordinates in which it is white
+    (docs/decisions/0016): the network learns what is not Gaussian. For images and vectors with the
+    cost 1/2 |x - y|^2."""
+    gaussian_base: GaussianBaseConfig = GaussianBaseConfig()
+    """Settings of `base_potential: gaussian`; max_std has no effect here."""
     base_variance: float = 1.0
     """Of `base_potential: quadratic`: about the variance of a mode in one coordinate."""
     num_langevin_steps: int = 11
@@ -202,7 +208,9 @@ class EgNOTConfig:
     num_test_exchange_rounds: int = 0
     """Exchanges that each sample is offered with kept pairs, before its Langevin steps."""
     step_size: float = 0.09
-    """eta / epsilon: the Langevin step eta in units of epsilon (eta = step_size * epsilon)."""
+    """eta / epsilon: the Langevin step eta in units of epsilon (eta = step_size * epsilon). With
+    `base_potential: gaussian` in units of the variance of y given x in the fitted plan, which is
+    below epsilon."""
     chains: Literal["replay", "persistent"] = "replay"
     """replay: chains restart from a buffer of (x, y); persistent: one chain per source point,
     of which a batch goes on with different ones (so the source has at least batch_size points)."""

@@ -35,6 +35,7 @@ from entropic_ot.solvers.base import (
 )
 from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import EgNOTConfig, Precision
+from entropic_ot.solvers.gaussian_base import GaussianConditional
 from entropic_ot.types import Points
 
 START_BATCH = 256
@@ -88,6 +89,8 @@ class EgNOT:
             potential.to(self.device, memory_format=layout),  # type: ignore[call-overload]
             decay=self.config.ema_decay,
         )
+        self.base: GaussianConditional | None = None
+        """Of `base_potential: gaussian`, fitted before the first step."""
         self.chains: ReplayBuffer | PersistentStates | None = None
         self.pairs: tuple[Points, Points] | None = None
         """Of num_exchange_rounds: x and y of the buffer, once it has some."""
@@ -104,6 +107,11 @@ class EgNOT:
                 "start from x. Set it."
             )
         euclidean = isinstance(self.cost, HalfSquaredEuclidean) and self.start is None
+        if self.config.base_potential == "gaussian" and not euclidean:
+            raise ConfigError(
+                "base_potential: found gaussian with a cost of decoded points, expected none or "
+                "standard_normal: the plan of Gaussians is for the cost 1/2 |x - y|^2. Set it."
+            )
         if self.config.num_exchange_rounds and not euclidean:
             raise ConfigError(
                 f"num_exchange_rounds: found {self.config.num_exchange_rounds} with a cost of "
@@ -120,14 +128,24 @@ class EgNOT:
 
     @property
     def step_size(self) -> float:
-        """Langevin's eta, in squared units of the data."""
+        """Langevin's eta, in squared units of the data; with a Gaussian base of its white z."""
+        if self.config.base_potential == "gaussian":
+            return self.config.step_size
         return self.config.step_size * self.epsilon
 
     @property
     def base_precision(self) -> float:
-        """k of the base potential -epsilon k |y|^2 / 2; 0: there is none."""
-        known = {"none": 0.0, "standard_normal": 1.0, "quadratic": 1 / self.config.base_variance}
-        return known[self.config.base_potential]
+        """k of the base potential -epsilon k |y|^2 / 2; 0: there is none of this form."""
+        known = {"standard_normal": 1.0, "quadratic": 1 / self.config.base_variance}
+        return known.get(self.config.base_potential, 0.0)
+
+    def _fitted(self) -> GaussianConditional | None:
+        if self.base is None and self.config.base_potential == "gaussian":
+            raise ConfigError(
+                "base_potential: found gaussian before any step of training, expected the fit "
+                "that training begins with. Train first."
+            )
+        return self.base
 
     def _network(self, y: Points) -> torch.Tensor:
         return self.potential.module(y)  # type: ignore[no-any-return]
@@ -136,6 +154,8 @@ class EgNOT:
         """The potential with the current weights, [batch] in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             network: torch.Tensor = self.config.potential_scale * self.network(y)
+        if (base := self._fitted()) is not None:
+            return network + base.potential(y)
         if not self.base_precision:
             return network
         return network - self.epsilon * self.base_precision / 2 * y.flatten(1).square().sum(1)
@@ -150,11 +170,18 @@ class EgNOT:
         rows: Rows | None = None,
     ) -> Points:
         """Chains for pi_g(. | x) from y0 with the current weights, which get no gradient."""
-        score = self._vector_score(x) or self._any_score(x)
-        with torch.no_grad(), frozen(self.potential.module):
-            return unadjusted_langevin(
-                score, y0, step_size=self.step_size, num_steps=num_steps, rng=rng, rows=rows
-            )
+        base = self._fitted()
+
+        def chains(score: Score, start: Points) -> Points:
+            with torch.no_grad(), frozen(self.potential.module):
+                return unadjusted_langevin(
+                    score, start, step_size=self.step_size, num_steps=num_steps, rng=rng, rows=rows
+                )
+
+        if base is None:
+            return chains(self._vector_score(x) or self._any_score(x), y0)
+        mean = base.mean(x)
+        return mean + base.colour(chains(self._white_score(base, mean), base.whiten(y0 - mean)))
 
     def _vector_score(self, x: Points) -> Score | None:
         """grad_y log pi_g(y | x) without a graph, where potential and cost have known gradients."""
@@ -171,6 +198,29 @@ class EgNOT:
 
         return score
 
+    def _white_score(self, base: GaussianConditional, mean: Points) -> Score:
+        """grad_z log of the density of z = K^-1/2 (y - mean): -z + K^1/2 grad network / epsilon."""
+        module = self.potential.module
+        scale = self.config.potential_scale / self.epsilon
+        if isinstance(module, MLPPotential):
+            gradient = module.input_gradient(dtype=self.dtype, evaluate=self.mlp_gradient)
+        else:
+            gradient = self._network_gradient
+
+        def score(z: Points) -> Points:
+            slope = gradient(mean + base.colour(z))
+            return base.colour(slope).mul_(scale).sub_(z)
+
+        return score
+
+    def _network_gradient(self, y: Points) -> Points:
+        with (
+            torch.enable_grad(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast),
+        ):
+            y = y.detach().requires_grad_(True)
+            return torch.autograd.grad(self.network(y).sum(), y)[0]
+
     def _any_score(self, x: Points) -> Score:
         def score(y: Points) -> Points:
             with torch.enable_grad():
@@ -183,14 +233,17 @@ class EgNOT:
     def initial(self, x: Points, *, rng: torch.Generator, rows: Rows | None = None) -> Points:
         """Where new chains start [batch, *shape].
 
-        A draw of the prior process, x + sqrt(epsilon) noise, or of N(0, I) with base_potential
-        standard_normal, or at `start(x)`. rows: where x is the share of one process.
+        A draw of the prior process, x + sqrt(epsilon) noise; of N(0, I) with base_potential
+        standard_normal, of the fit's Y given x with gaussian; or at `start(x)`. rows: where x is
+        the share of one process.
         """
         if self.start is not None:
             return self.start(x)
         noise = randn((len(x), *self.shape), rows, rng=rng, device=x.device)
         if self.config.base_potential == "standard_normal":
             return noise
+        if (base := self._fitted()) is not None:
+            return base.mean(x) + base.colour(noise)
         return x + self.epsilon**0.5 * noise
 
     def step(
@@ -199,6 +252,8 @@ class EgNOT:
         """Go on with the chains, then one ascent step of the weak dual in g."""
         config = self.config
         rows = distributed.batch(config.batch_size, key="batch_size")
+        if config.base_potential == "gaussian" and self.base is None:
+            self.base = self._fit_base(problem, rng=rng)
         if config.chains == "persistent":
             y = self._advance_persistent(problem, rng=rng)
         else:
@@ -209,6 +264,17 @@ class EgNOT:
         apply_gradients(self.optimizer, -gap, learning_rate=rate)
         self.potential.update()
         return {"potential_gap": float(gap.detach())}
+
+    def _fit_base(self, problem: EOTProblem, *, rng: torch.Generator) -> GaussianConditional:
+        config = self.config.gaussian_base
+        fitted = GaussianConditional.fit(
+            problem.source.sample(config.num_points, rng=rng),
+            problem.target.sample(config.num_points, rng=rng),
+            epsilon=self.epsilon,
+            config=config,
+        ).state()
+        distributed.broadcast(fitted, device=self.device)
+        return GaussianConditional(**fitted, epsilon=self.epsilon)
 
     def _advance(self, x: Points, y: Points, *, num_steps: int, rng: torch.Generator) -> Points:
         """`langevin`, each process its share of the rows; all have all chains afterwards."""
@@ -337,6 +403,8 @@ class EgNOT:
         if self.chains is not None:
             training["chains"] = self.chains.state_dict()
         model: dict[str, Any] = {"potential": self.potential.model_state()}
+        if self.base is not None:
+            model["base"] = self.base.state()
         if self.pairs is not None:
             x, y = self.pairs  # copies: the buffer is saved too, and no tensor may be there twice
             model["pairs"] = {"x": x.clone(), "y": y.clone()}
@@ -344,6 +412,9 @@ class EgNOT:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         training = state.get("training")
+        if "base" in state["model"]:
+            base = {name: tensor.to(self.device) for name, tensor in state["model"]["base"].items()}
+            self.base = GaussianConditional(**base, epsilon=self.epsilon)
         if "pairs" in state["model"]:
             pairs = state["model"]["pairs"]
             self.pairs = pairs["x"].to(self.device), pairs["y"].to(self.device)

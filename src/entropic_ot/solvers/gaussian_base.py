@@ -1,9 +1,10 @@
-"""The entropic plan between Gaussian fits of two sets of images: where ENOT may start from.
+"""The entropic plan between Gaussian fits of two sets of images: where ENOT and EgNOT may start.
 
 A network has to learn from nothing that an end point is an image and not noise, which at epsilon =
 1 takes longer than anything else. Between Gaussians with the means and covariances of the data the
 plan is known (Janati et al., NeurIPS 2020; Bunne et al., AISTATS 2023), so the networks of drift
-and potential can be corrections of its drift and potential (docs/decisions/0011).
+and potential can be corrections of its drift and potential (docs/decisions/0011), and EgNOT's
+chains can be run where its plan is white (docs/decisions/0016).
 """
 
 from __future__ import annotations
@@ -49,13 +50,7 @@ class GaussianBase:
 
         times: the starts of the Euler steps. Raises ConfigError for images of too many values.
         """
-        dim = x[0].numel()
-        if dim > GAUSSIAN_BASE_MAX_DIM:
-            raise ConfigError(
-                f"drift_form: found gaussian_endpoint for images of {dim} values, expected "
-                f"{GAUSSIAN_BASE_MAX_DIM} at most: their covariances would not fit. "
-                "Set bounded_endpoint."
-            )
+        check_size(x[0].numel(), "drift_form", "gaussian_endpoint", instead="bounded_endpoint")
         basis = cosine_basis(tuple(x.shape[1:]))
         mean0, a = _moments(x, basis, config)
         mean1, b = _moments(y, basis, config)
@@ -96,8 +91,91 @@ class GaussianBase:
         return cls(**{name: tensor.to(device) for name, tensor in state.items()})
 
 
+class GaussianConditional:
+    """Y given X = x in the entropic plan between two Gaussian fits, for points of D values.
+
+    It is N(m_1 + K (x - m_0) / epsilon, K), with K the same for all x, and belongs to the potential
+    g(y) = 1/2 (y - m_1)^T (I - epsilon K^-1) (y - m_1) + (m_1 - m_0) . (y - m_1). EgNOT runs its
+    Langevin chains in z = K^-1/2 (y - E[Y | x]), where this is N(0, I): a step then goes as far in
+    directions of small variance as in those of large.
+    """
+
+    def __init__(
+        self,
+        source_mean: torch.Tensor,
+        target_mean: torch.Tensor,
+        root: torch.Tensor,
+        *,
+        epsilon: float,
+    ) -> None:
+        """Means of both sides [D] and the symmetric K^1/2 [D, D], as `state` gives them."""
+        self.source_mean, self.target_mean, self.root = source_mean, target_mean, root
+        exact = root.double()
+        inverse = torch.linalg.inv(exact)
+        self.inverse_root = inverse.to(root.dtype)
+        self.regression = (exact @ exact / epsilon).to(root.dtype)
+        identity = torch.eye(len(root), dtype=exact.dtype, device=root.device)
+        self.curvature = (identity - epsilon * inverse @ inverse).to(root.dtype)
+
+    @classmethod
+    def fit(
+        cls, x: Points, y: Points, *, epsilon: float, config: GaussianBaseConfig
+    ) -> GaussianConditional:
+        """Of source points x and target points y [n, *shape], in float64; epsilon > 0.
+
+        Raises ConfigError for points of too many values.
+        """
+        check_size(x[0].numel(), "base_potential", "gaussian", instead="none")
+        basis = cosine_basis(tuple(x.shape[1:]))
+        mean0, a = _moments(x, basis, config)
+        mean1, b = _moments(y, basis, config)
+        # K = epsilon * regression, where B - C^T A^-1 C would cancel at small epsilon.
+        covariance = epsilon * _symmetric(GaussianPlan(a, b, epsilon).regression)
+        values, vectors = np.linalg.eigh(covariance)
+        root = (vectors * np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
+        tensors = (torch.from_numpy(array).float().to(x.device) for array in (mean0, mean1, root))
+        return cls(*tensors, epsilon=epsilon)
+
+    def mean(self, x: Points) -> Points:
+        """E[Y | X = x], [batch, *shape]."""
+        shift = (x.flatten(1) - self.source_mean) @ self.regression
+        return (self.target_mean + shift).view_as(x)
+
+    def colour(self, z: Points) -> Points:
+        """K^1/2 z, [batch, *shape]."""
+        return (z.flatten(1) @ self.root).view_as(z)
+
+    def whiten(self, shift: Points) -> Points:
+        """K^-1/2 (y - E[Y | x]) for the shift y - E[Y | x], [batch, *shape]."""
+        return (shift.flatten(1) @ self.inverse_root).view_as(shift)
+
+    def potential(self, y: Points) -> PerPoint:
+        """g without its constant, [batch]."""
+        centred = y.flatten(1) - self.target_mean
+        pull = self.target_mean - self.source_mean
+        return (centred @ self.curvature * centred).sum(1) / 2 + centred @ pull
+
+    def state(self) -> dict[str, torch.Tensor]:
+        means = {"source_mean": self.source_mean, "target_mean": self.target_mean}
+        return {**means, "root": self.root}
+
+
+def check_size(dim: int, key: str, value: str, *, instead: str) -> None:
+    """ConfigError where a Gaussian fit to points of `dim` values would be too large."""
+    if dim > GAUSSIAN_BASE_MAX_DIM:
+        raise ConfigError(
+            f"{key}: found {value} for points of {dim} values, expected "
+            f"{GAUSSIAN_BASE_MAX_DIM} at most: their covariances would not fit. Set {instead}."
+        )
+
+
 def cosine_basis(shape: tuple[int, ...]) -> np.ndarray:
-    """Orthonormal cosine transform (DCT-II) of images [channels, h, w], each row one wave."""
+    """Orthonormal cosine transform (DCT-II) of images [channels, h, w], each row one wave.
+
+    Of vectors [D] the identity: their coordinates have no order.
+    """
+    if len(shape) == 1:
+        return np.eye(*shape)
     channels, height, width = shape
     planes = np.kron(_cosines(height), _cosines(width))
     return np.kron(np.eye(channels), planes)

@@ -16,10 +16,11 @@ be spread over sessions and machines; each line of a log names the commit that w
 
 What no engine can know is left out: `dvc commit` is given after a finished run only, and a changed
 file has a changed time or size. Raw digits are left alone: they are verified by their checksum when
-something reads them (tests/unit/test_mnist.py), and what was made from them does not ask for them. Sources are not edited while an engine runs. A result that a recipe
-deletes itself, or that DVC did not bring into the clone where a round starts (its store has no
-samples), may stay away if Snakemake needs it for nothing; DVC has to bring it back. What DVC
-deleted for a stage that was killed at its very start may need `dvc checkout`; it is counted.
+something reads them (tests/unit/test_mnist.py), and what was made from them does not ask for them.
+Sources are not edited while an engine runs. A result that a recipe deletes itself, or that DVC did
+not bring into the clone where a round starts (its store has no samples), may stay away if Snakemake
+needs it for nothing; DVC has to bring it back. What DVC deleted for a stage that was killed at its
+very start may need `dvc checkout`; it is counted.
 """
 
 from __future__ import annotations

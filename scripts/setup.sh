@@ -31,14 +31,17 @@ is_usable_python() {
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1
 }
 
+# The interpreter behind an environment: the one that is active may be .venv itself, which is deleted first.
+base_python() { "$1" -c 'import sys; print(sys._base_executable)'; }
+
 find_python() {
     local candidate
     if [[ -n "${PYTHON:-}" ]]; then
-        is_usable_python "$PYTHON" && { echo "$PYTHON" && return; }
+        is_usable_python "$PYTHON" && { base_python "$PYTHON" && return; }
         die "PYTHON=$PYTHON is not Python 3.11 or 3.12 ($("$PYTHON" --version 2>&1 || true))."
     fi
     for candidate in python3.12 python3.11 python3 python; do
-        is_usable_python "$candidate" && { echo "$candidate" && return; }
+        is_usable_python "$candidate" && { base_python "$candidate" && return; }
     done
     die "Python 3.11 or 3.12 is needed and none was found (python3 is: $(python3 --version 2>&1 || true))." \
         "Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv), or name one:" \

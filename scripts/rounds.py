@@ -550,8 +550,6 @@ class Round:
         file = self.project.folder / path
         contents = file.read_bytes()
         middle = len(contents) // 2
-        if file.stat().st_nlink > 1:
-            file.unlink()  # the other copies keep theirs
         if kind == "delete":
             file.unlink(missing_ok=True)
             self.deleted.add(path)

@@ -24,11 +24,10 @@ def check_message(text: str, *, names: str) -> None:
 
 
 def few_examples(count: int) -> Callable[[Any], Any]:
-    """Always the same `count` examples, and no time limit on one: a busy machine fails no test."""
+    """Always the same `count` examples."""
     return settings(
         max_examples=count,
         derandomize=True,
-        deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

@@ -270,12 +270,12 @@ def lost_outputs(wildcards):
 
 onsuccess:
     if not workspace.is_dvc_stage():
-        workspace.remember_outputs()
+        workspace.remember_made()
         shell(f"entropic-ot summary --scale {SCALE} --succeeded >&2")
 
 
 onerror:
     if not workspace.is_dvc_stage():
-        workspace.remember_outputs()
+        workspace.remember_made()
         ending.report_failures(log)
         shell(f"entropic-ot summary --scale {SCALE} --failed >&2 || true")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,13 @@ def mark_changed() -> list[str]:
             write(marker, {"external_jobid": None})
             changed.append(path)
     return changed
+
+
+def are_as_recorded(paths: Iterable[str]) -> bool:
+    """Whether Snakemake recorded each of these files just as it is."""
+    paths = set(paths)
+    found = {path: record for path, _, record in _records() if path in paths} if paths else {}
+    return all(path in found and not is_other_file(path, found[path]) for path in paths)
 
 
 def is_other_file(path: str, record: dict[str, Any]) -> bool:

@@ -132,14 +132,15 @@ def _lent_configs() -> Iterator[None]:
     Those that are here stay: they are of this machine's data, and results depend on them.
     """
     texts = config_texts(workspace.restricted(load_params("params.yaml")))
-    missing = [path for path in texts if not path.exists()] if workspace.is_free() else []
-    try:
-        for path in missing:
-            write_text(path, texts[path])
-        yield
-    finally:
-        for path in missing:
-            path.unlink(missing_ok=True)
+    with workspace.alone() as alone:  # a Snakemake that is alive wrote them when it began
+        missing = [path for path in texts if alone and not path.exists()]
+        try:
+            for path in missing:
+                write_text(path, texts[path])
+            yield
+        finally:
+            for path in missing:
+                path.unlink(missing_ok=True)
 
 
 def check() -> int:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -18,10 +19,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import records
 import yaml
 
 if TYPE_CHECKING:
@@ -95,14 +97,29 @@ def enter() -> None:
     STATE.mkdir(exist_ok=True)
     _presence = os.open(PRESENCE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(_presence, fcntl.LOCK_SH)
-        fcntl.flock(_presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(BlockingIOError):  # another one is alive
+            fcntl.flock(_presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not is_free():
+                shutil.rmtree(LOCKS)
+                print(
+                    "Removed the locks of a Snakemake that was killed; going on.", file=sys.stderr
+                )
+        fcntl.flock(_presence, fcntl.LOCK_SH)  # last: a lock that could not be had loses this one
     except OSError:
-        return  # another one is alive, or this file system has no locks: nothing is certain
-    if not is_free():
-        shutil.rmtree(LOCKS)
-        print("Removed the locks of a Snakemake that was killed; going on.", file=sys.stderr)
-    fcntl.flock(_presence, fcntl.LOCK_SH)
+        return  # this file system has no locks: nothing is certain
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[bool]:
+    """Whether no Snakemake is alive here; while this lasts, those that begin wait."""
+    STATE.mkdir(exist_ok=True)
+    with open(PRESENCE, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def is_free() -> bool:
@@ -129,11 +146,31 @@ def sync_with_dvc() -> None:
 
 
 def remember_outputs() -> None:
-    """Note the outputs as they are now, as made or judged by Snakemake."""
+    """Note the outputs as they are now, as sync.py judged them."""
     if DVC_LOCK.exists():
-        from entropic_ot.files import write_text  # inside: src is on the path only by then
+        _write_stamp(_current_stamp())
 
-        write_text(STAMP, json.dumps(_current_stamp()))
+
+def remember_made() -> None:
+    """Note the outputs as they are now, if all that changed was made by Snakemake.
+
+    Else, as when DVC changed some beside it, the next start looks at them (sync_with_dvc).
+    """
+    known = _read_stamp()
+    if not DVC_LOCK.exists() or not isinstance(known, dict):
+        return
+    current = _current_stamp()
+    if current["lock"] != known["lock"]:
+        return
+    times, before = current["outputs"], known["outputs"]
+    if records.are_as_recorded(path for path in times if times[path] not in (None, before[path])):
+        _write_stamp(current)
+
+
+def _write_stamp(stamp: dict[str, Any]) -> None:
+    from entropic_ot.files import write_text  # inside: src is on the path only by then
+
+    write_text(STAMP, json.dumps(stamp))
 
 
 def _read_stamp() -> object:
@@ -143,7 +180,7 @@ def _read_stamp() -> object:
         return None
 
 
-def _current_stamp() -> dict[str, object]:
+def _current_stamp() -> dict[str, Any]:
     """dvc.lock's hash and, for each of its outputs, time and size: as JSON gives them back."""
     contents = DVC_LOCK.read_bytes()
     digest = hashlib.sha256(contents).hexdigest()

@@ -2,13 +2,15 @@
 # Builds .venv from requirements.lock, installs the project into it, and does nothing when that is done already.
 # Called by make; `make help` tells the variables (PYTHON, TORCH_INDEX, PIP_ARGS).
 #
-# .venv/entropic-ot.stamp is written last and says what the environment was built from: without it the environment
-# is half built, with other contents it is out of date.
+# .venv/entropic-ot.stamp is written last and says what the environment was built from: with other contents it is out
+# of date; without it, and with entropic-ot.building, which is written first, it is half built. Without both it is
+# somebody's own, and stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 VENV=.venv
 STAMP=$VENV/entropic-ot.stamp
+BUILDING=$VENV/entropic-ot.building
 LOG=$VENV/pip.log
 PLUGIN=workflow/plugins/snakemake_logger_plugin_resourcefix
 NEEDED_KB=$((3 * 1024 * 1024))       # a CPU build of PyTorch
@@ -98,8 +100,13 @@ build_environment() {
         die "$python has no venv module (Debian and Ubuntu pack it apart)." \
             "Install it (apt install $(basename "$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')")-venv), then the same command again."
     check_space
+    if command -v flock >/dev/null && [[ -e .snakemake/presence.lock ]] && ! flock -n .snakemake/presence.lock true; then
+        die "A Snakemake is at work in this folder, and .venv has to be rebuilt below it (requirements.lock is another one)." \
+            "Wait until it has ended, or stop it (Ctrl-C; it can go on later), then the same command again."
+    fi
     say "building .venv with $("$python" --version) from requirements.lock, once: some minutes, mostly downloads"
     rm -rf "$VENV"
+    mkdir "$VENV" && touch "$BUILDING"
     "$python" -m venv "$VENV" || die "$python -m venv $VENV failed (see above)."
     : >"$LOG"
     if [[ -n "${TORCH_INDEX:-}" ]]; then
@@ -120,16 +127,28 @@ install_project() {
     pip_install "the Snakemake plugin" --no-deps --no-build-isolation --force-reinstall "./$VENV/plugin"
 }
 
+if command -v flock >/dev/null; then # a second make waits for the first, and then finds .venv built
+    exec 9>.venv.lock
+    flock -n 9 || { say "another make is building .venv: waiting for it" && flock 9; }
+fi
 if [[ -f $STAMP ]] && "$VENV/bin/python" -c '' 2>/dev/null && [[ "$(sed -n 1p "$STAMP")" == "$LOCK_STATE" ]]; then
     [[ "$(sed -n 2p "$STAMP")" == "$PROJECT_STATE" ]] && exit 0
     rm "$STAMP"
 else
     if [[ -d $VENV ]]; then
-        if [[ -f $STAMP ]]; then say ".venv is out of date: rebuilding it"; else say ".venv is half built: rebuilding it"; fi
+        if [[ -f $STAMP ]]; then
+            say ".venv is out of date: rebuilding it"
+        elif [[ -f $BUILDING ]]; then
+            say ".venv is half built: rebuilding it"
+        else
+            die ".venv was not built by make, which would delete it." \
+                "Use it without make (. .venv/bin/activate; README, Without make), or move it away, or delete it: make clean-env."
+        fi
     fi
     build_environment
 fi
 install_project
 printf '%s\n%s\n' "$LOCK_STATE" "$PROJECT_STATE" >"$STAMP.new"
 mv "$STAMP.new" "$STAMP"
+rm -f "$BUILDING"
 say "done in $SECONDS s"

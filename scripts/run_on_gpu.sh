@@ -8,19 +8,33 @@
 # is made by the same command again; a training goes on from its checkpoint, the rest is begun anew. A step that fails is told at the end, and the next run is begun.
 # Exit status: 0 all is made, 1 something failed, 3 nothing failed but the time ran out.
 #
-# OUT gets few and small files: bench-gpu.csv and one CASE-RUN.tar.gz for each run, to be unpacked at the repository's root: provenance, log, metrics, and the
-# checkpoint where it has at most MAX_CHECKPOINT_MB (those of images have some 100 MB and stay in results/). Everything is kept in results/$SCALE, logs in
-# results/$SCALE/logs/run_on_gpu.
+# OUT gets few and small files: bench-gpu.csv and one CASE-RUN.tar.gz for each run: provenance, log, metrics, and the checkpoint where it has at most
+# MAX_CHECKPOINT_MB (those of images have some 100 MB and stay in results/). Everything is kept in results/$SCALE, logs in results/$SCALE/logs/run_on_gpu.
+# What was made of other settings or sources than now is made again.
+#
+# At home: unpack them in a new folder F, and `python scripts/keep_results.py paper F/results/paper/metrics` takes their rows into docs/tables. For Snakemake
+# to go on from them: `snakemake -n --config scale=paper`, then `tar -xmzf` each at the repository's root (-m: with the time of now, after their settings).
 #
 # What the machine needs: Python with torch, numpy, scipy, pillow, safetensors, pyyaml, tqdm, jaxtyping; and for the runs on digits the raw files of MNIST, in
 # data/raw/mnist or, as they are or as NAME.gz (11 MB in all), in a folder that EOT_MIRROR names. Prepared digits and classifier are made from them where missing.
 # On a machine that has them:   mkdir -p data/mirror; for f in data/raw/mnist/*-ubyte; do gzip -c "$f" > "data/mirror/${f##*/}.gz"; done
 #
-# SCALE, RUNS and CASES (names, separated by blanks; CASES of benchmarks/settings.yaml) change what is made. To try it on a CPU, in some three minutes:
+# SCALE, RUNS (of gaussian, mixture, toy_* and cmnist_2to3) and CASES (of benchmarks/settings.yaml), names separated by blanks, change what is made. To try it on a CPU, in some three minutes:
 #   SCALE=smoke RUNS="gaussian-d16/enot-eps1-seed0 cmnist_2to3-16px/egnot-eps0.1-seed0" CASES=replay_buffer scripts/run_on_gpu.sh out
 set -euo pipefail
+usage="usage: scripts/run_on_gpu.sh OUT [SECONDS]"
+case ${1:-} in
+-h | --help)
+    sed -n '/^#!/d; /^#/!q; s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+'' | -*)
+    echo "$usage" >&2
+    exit 2
+    ;;
+esac
+OUT=$(realpath -m -- "$1")
 cd "$(dirname "$0")/.."
-OUT=${1:?usage: scripts/run_on_gpu.sh OUT [SECONDS]}
 END=$((SECONDS + ${2:-540}))
 PYTHON=${PYTHON:-python3}
 SCALE=${SCALE:-paper}
@@ -88,21 +102,60 @@ make_digits() {
         entropic_ot classifier classifier --config "$ROOT/config/classifier.json" --out "$ROOT/classifier"
 }
 
+# One hash of these files and of the package.
+made_of() { find src "$@" -type f ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum; }
+
+# is_made MARK RESULT FILE...: whether RESULT was made of what these files and the package are now; MARK says of what it was made.
+is_made() {
+    local mark=$1 result=$2
+    shift 2
+    [[ -f $result && -f $mark && $(<"$mark") == "$(made_of "$@")" ]]
+}
+
+note_made() { # MARK FILE...
+    local mark=$1
+    shift
+    mkdir -p "${mark%/*}"
+    made_of "$@" >"$mark"
+}
+
 make_run() {
     local run=$1 case_=${1%%/*}
+    local name=${run#*/}
+    local epsilon=${name#*-eps}
+    local plan=eps${epsilon%-seed*}
     local config=$ROOT/config/$run.json evaluation=$ROOT/config/$case_/evaluation.json
     local out=$ROOT/runs/$run samples=$ROOT/samples/$run.npz metrics=$ROOT/metrics/$run.json
     if [[ ! -f $config ]]; then
         failures+=("$run: params.yaml has no such run at scale $SCALE")
         return
     fi
-    if [[ $metrics -nt $config ]]; then
+    case $case_ in
+    gaussian-* | mixture-* | toy_* | cmnist_2to3-*) ;;
+    *)
+        failures+=("$run: its data is not made here, expected a run of gaussian, mixture, toy_* or cmnist_2to3")
+        return
+        ;;
+    esac
+    local reference="" made="$config $evaluation $ROOT/config/$case_/sampling.json" mark=$ROOT/logs/run_on_gpu/made/$run
+    if [[ -f $ROOT/config/$case_/reference-$plan.json ]]; then
+        reference=$ROOT/reference/$case_/$plan.npz made+=" $ROOT/config/$case_/reference-$plan.json"
+    fi
+    # shellcheck disable=SC2086  # names of params.yaml, without blanks
+    if is_made "$mark" "$metrics" $made; then
         echo "$run: done"
     else
+        if [[ -n $reference ]] && ! is_made "$mark-reference" "$reference" "$ROOT/config/$case_/reference-$plan.json"; then
+            entropic_ot "reference $case_ $plan" reference --config "$ROOT/config/$case_/reference-$plan.json" --out "$reference" || return
+            note_made "$mark-reference" "$ROOT/config/$case_/reference-$plan.json"
+        fi
         if [[ $case_ == cmnist_2to3-* ]]; then make_digits "$case_" || return; fi
         entropic_ot "train $run" train --config "$config" --out "$out" --work "$ROOT/checkpoints/$run" || return
         entropic_ot "sample $run" sample --config "$config" --sampling "$ROOT/config/$case_/sampling.json" --run "$out" --out "$samples" || return
-        entropic_ot "evaluate $run" evaluate --config "$config" --evaluation "$evaluation" --run "$out" --samples "$samples" --out "$metrics" || return
+        entropic_ot "evaluate $run" evaluate --config "$config" --evaluation "$evaluation" --run "$out" --samples "$samples" \
+            ${reference:+--reference "$reference"} --out "$metrics" || return
+        # shellcheck disable=SC2086
+        note_made "$mark" $made
     fi
     local files=("$out/provenance.json" "$out/log.jsonl" "$metrics") checkpoint=$out/checkpoint.safetensors
     (($(stat -c %s "$checkpoint") > MAX_CHECKPOINT_MB * 1000000)) || files+=("$checkpoint")
@@ -112,8 +165,10 @@ make_run() {
 mkdir -p "$OUT" "$ROOT"
 entropic_ot configure configure --scale "$SCALE" || true
 for case_ in $CASES; do
-    grep -qs "^$case_," "$BENCH" ||
-        step "benchmark $case_" $MAX_CASE_SECONDS "$PYTHON" benchmarks/run.py --only "$case_" --out "$BENCH" || true
+    mark=$ROOT/logs/run_on_gpu/made/benchmark-$case_
+    if ! grep -qs "^$case_," "$BENCH" || ! is_made "$mark" "$BENCH" benchmarks; then
+        step "benchmark $case_" $MAX_CASE_SECONDS "$PYTHON" benchmarks/run.py --only "$case_" --out "$BENCH" && note_made "$mark" benchmarks || true
+    fi
     [[ -z $time_is_up ]] || break
 done
 [[ ! -f $BENCH ]] || cp "$BENCH" "$OUT/bench-gpu.csv"

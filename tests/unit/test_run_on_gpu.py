@@ -1,5 +1,5 @@
 """scripts/run_on_gpu.sh with a stand-in for Python, which writes what each command would and wants
-what each command wants; tests/workflow/test_run_on_gpu.py runs the commands themselves."""
+what each command wants; tests/workflow/test_gpu_script.py runs the commands themselves."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from entropic_ot.experiments.params import load_params
 ROOT = Path(__file__).parents[2]
 VECTORS = "gaussian-d128/enot-eps1-seed0"
 IMAGES = "cmnist_2to3-32px/enot-eps1-seed0"
+TOY, TOY_PLAN = "toy_swissroll/enot-eps0.1-seed0", "toy_swissroll/reference-eps0.1"
+CELLS = "msci-d50-2to4/enot-eps0.1-seed0"
 STAND_IN = f"""#!/usr/bin/env bash
 echo "$*" >> "$CALLS"
 value() {{ local name=$1; shift; while [[ $1 != "$name" ]]; do shift; done; echo "$2"; }}
 need() {{ [[ -f $1 ]] || {{ echo "entropic-ot: error: $1: found no such file" >&2; exit 1; }}; }}
+want() {{ [[ -f $root/config/$1.json ]] || write "$root/config/$1.json"; }}
 write() {{ mkdir -p "$(dirname "$1")"; echo x > "$1"; }}
 [[ -z ${{FAIL:-}} || "$*" != *"$FAIL"* ]] || {{ echo "error: asked to fail" >&2; exit 1; }}
 [[ -z ${{HANG:-}} || "$*" != *"$HANG"* ]] || exec sleep 100
@@ -29,9 +32,10 @@ root=results/paper
 case "$*" in
     *benchmarks/run.py*) echo "$(value --only "$@"),1" >> "$(value --out "$@")" ;;
     *configure*)
-        for file in {VECTORS} {IMAGES} classifier data/coloured_mnist-2to3-32px-seed0; do
-            [[ -f $root/config/$file.json ]] || write "$root/config/$file.json"
-        done ;;
+        for run in {VECTORS} {IMAGES} {TOY} {CELLS}; do
+            for file in $run ${{run%/*}}/evaluation ${{run%/*}}/sampling; do want $file; done
+        done
+        want {TOY_PLAN}; want classifier; want data/coloured_mnist-2to3-32px-seed0 ;;
     *" fetch "*) write "$(value --out "$@")" ;;
     *" prepare "*)
         need data/raw/mnist_source.json; need "$(value --config "$@")"
@@ -44,9 +48,11 @@ case "$*" in
         for name in log.jsonl provenance.json; do write "$(value --out "$@")/$name"; done
         head -c "${{CHECKPOINT_BYTES:-10}}" /dev/zero > "$(value --out "$@")/checkpoint.safetensors"
         ;;
+    *" reference "*) need "$(value --config "$@")"; write "$(value --out "$@")" ;;
     *" sample "*) need "$(value --run "$@")/checkpoint.safetensors"; write "$(value --out "$@")" ;;
     *" evaluate "*)
         need "$(value --samples "$@")"
+        [[ $* != *toy* ]] || need "$(value --reference "$@")"
         [[ $* != *cmnist* ]] || need $root/classifier/model.safetensors
         write "$(value --out "$@")" ;;
 esac
@@ -57,6 +63,9 @@ esac
 def project(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts/run_on_gpu.sh", tmp_path / "scripts")
+    for name in ("src/solver.py", "benchmarks/run.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("1")
     stand_in = tmp_path / "python"
     stand_in.write_text(STAND_IN)
     stand_in.chmod(0o755)
@@ -115,6 +124,57 @@ def test_everything_is_made_in_order_and_once(project: Path) -> None:
         "bench-gpu.csv",
         *(f"{name.replace('/', '-')}.tar.gz" for name in (VECTORS, IMAGES)),
     }
+
+
+@pytest.mark.parametrize(
+    ("file", "again"),
+    [
+        ("src/solver.py", ["benchmarks/run.py", *RUN]),
+        (f"results/paper/config/{VECTORS}.json", RUN),
+        ("results/paper/config/gaussian-d128/evaluation.json", RUN),
+        ("benchmarks/run.py", ["benchmarks/run.py"]),
+    ],
+)
+def test_what_was_made_of_something_else_is_made_again(
+    project: Path, file: str, again: list[str]
+) -> None:
+    run(project, RUNS=VECTORS)
+    (project / file).write_text("another")
+    _, calls = run(project, RUNS=VECTORS)
+    assert calls == ["configure", *again]
+    assert run(project, RUNS=VECTORS)[1] == ["configure"]
+
+
+def test_a_toy_problem_is_compared_with_its_plan(project: Path) -> None:
+    _, calls = run(project, RUNS=TOY, CASES="")
+    assert calls == ["configure", "reference", *RUN]
+    assert run(project, RUNS=TOY, CASES="")[1] == ["configure"]
+
+
+def test_a_run_whose_data_is_not_made_there_is_refused_before_any_training(project: Path) -> None:
+    printed, calls = run(project, status=1, RUNS=CELLS, CASES="")
+    assert calls == ["configure"] and f"{CELLS}: its data is not made here" in printed
+
+
+def test_help_makes_nothing(project: Path) -> None:
+    for words, status in ((["--help"], 0), ([], 2), (["--fast"], 2)):
+        done = subprocess.run(
+            ["scripts/run_on_gpu.sh", *words], cwd=project, env=environment(project),
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == status
+        assert "scripts/run_on_gpu.sh OUT [SECONDS]" in done.stdout + done.stderr
+    assert not (project / "calls").exists() and not (project / "results").exists()
+
+
+def test_out_is_where_the_command_was_given(project: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(
+        [project / "scripts/run_on_gpu.sh", "out", "500"],
+        cwd=elsewhere, env=environment(project, RUNS=VECTORS), check=True, capture_output=True,
+    )  # fmt: skip
+    assert (elsewhere / "out/bench-gpu.csv").exists() and not (project / "out").exists()
 
 
 def test_the_default_is_what_the_benchmarks_and_params_know(project: Path) -> None:

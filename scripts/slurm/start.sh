@@ -19,7 +19,8 @@ HOST=$(hostname -s)
 export PATH="$PATH:/usr/sbin:/sbin"
 
 die() { printf 'start.sh: %s\n' "$@" >&2; exit 1; }
-is_alive() { [[ -f $1 ]] && kill -0 "$(<"$1")" 2>/dev/null; }
+# is_alive PID_FILE PROGRAM: after a restart of the machine the number may be that of another program.
+is_alive() { [[ -f $1 && $(cat "/proc/$(<"$1")/comm" 2>/dev/null) == "$2" ]]; }
 
 for program in munged slurmctld slurmd sbatch; do
     command -v "$program" >/dev/null || die "$program was not found; on Debian or Ubuntu:" \
@@ -80,17 +81,17 @@ CONF
     printf 'export SLURM_CONF=%q\nexport PATH=%q:"$PATH"\n' "$FOLDER/slurm.conf" "$FOLDER/bin" >"$FOLDER/environment"
 }
 
-if ! is_alive "$FOLDER/slurmctld.pid" && ! is_alive "$FOLDER/slurmd.pid"; then
+if ! is_alive "$FOLDER/slurmctld.pid" slurmctld && ! is_alive "$FOLDER/slurmd.pid" slurmd; then
     [[ -x $FOLDER/bin/srun ]] && PATH=${PATH//"$FOLDER/bin:"/}
     write_configuration
 fi
 export SLURM_CONF=$FOLDER/slurm.conf
 
 # --force: root instead of the user munge, and a folder below one that all may write to, are fine here.
-is_alive "$FOLDER/munge/pid" || munged --force --key-file="$FOLDER/munge/key" --socket="$FOLDER/munge/socket" \
+is_alive "$FOLDER/munge/pid" munged || munged --force --key-file="$FOLDER/munge/key" --socket="$FOLDER/munge/socket" \
     --pid-file="$FOLDER/munge/pid" --log-file="$FOLDER/log/munged.log" --seed-file="$FOLDER/munge/seed" 2>>"$FOLDER/log/munged.err"
-is_alive "$FOLDER/slurmctld.pid" || slurmctld -c -f "$SLURM_CONF" # -c: jobs of an earlier start are forgotten
-is_alive "$FOLDER/slurmd.pid" || slurmd -c -f "$SLURM_CONF"
+is_alive "$FOLDER/slurmctld.pid" slurmctld || slurmctld -c -f "$SLURM_CONF" # -c: jobs of an earlier start are forgotten
+is_alive "$FOLDER/slurmd.pid" slurmd || slurmd -c -f "$SLURM_CONF"
 
 for ((end = SECONDS + 20; SECONDS < end; )); do
     if timeout 5 sinfo --noheader --format=%T 2>/dev/null | grep -qE '^(idle|mixed|allocated)'; then

@@ -26,7 +26,7 @@ curves: setup ## TensorBoard with the curves of all trainings, finished or runni
 
 test: setup lint pytest ## style, types, workflow and all tests but those of test-extra
 
-lint: setup
+lint: setup ## style, types, workflow and secrets, without tests
 	$(ENV) ruff check .
 	$(ENV) ruff format --check .
 	$(ENV) snakefmt --check Snakefile workflow/rules
@@ -34,13 +34,13 @@ lint: setup
 	$(ENV) snakemake --lint
 	$(ENV) git ls-files -z | xargs -0 detect-secrets-hook --baseline .secrets.baseline
 
-pytest: setup
+pytest: setup ## the tests of `make test` alone
 	$(ENV) python -m pytest $(PYTEST_ARGS)
 
 test-extra: setup ## tests that take minutes or need more software (Slurm, Chromium, an S3 server); each says what it lacks and is skipped then
 	$(ENV) python -m pytest -m extra -rs
 
-bench: setup ## time the project against plain versions of the same mathematics: results/bench.csv (tens of minutes on a CPU; see docs/performance.md)
+bench: setup ## time the project against plain versions of the same mathematics: results/bench.csv (some eight minutes on two idle cores; see docs/performance.md)
 	@$(ENV) python benchmarks/run.py $(BENCH_ARGS)
 
 scaling: setup ## seconds and memory of a training step against dimension, batch, steps and epsilon: results/scaling.csv (minutes)
@@ -77,7 +77,7 @@ clean-env: ## delete .venv; the next command builds it anew
 	rm -rf .venv
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '%s\n' '' 'Variables, as in make all PYTHON=python3.12:' \
 	'  PYTHON       the Python 3.11 or 3.12 to build .venv with (default: the first one found)' \
 	'  TORCH_INDEX  package index to take torch and torchvision from. The public wheels bring several GB of CUDA' \

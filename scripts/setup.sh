@@ -133,7 +133,7 @@ if command -v flock >/dev/null; then # a second make waits for the first, and th
 fi
 if [[ -f $STAMP ]] && "$VENV/bin/python" -c '' 2>/dev/null && [[ "$(sed -n 1p "$STAMP")" == "$LOCK_STATE" ]]; then
     [[ "$(sed -n 2p "$STAMP")" == "$PROJECT_STATE" ]] && exit 0
-    rm "$STAMP"
+    mv "$STAMP" "$BUILDING" # never without either of them
 else
     if [[ -d $VENV ]]; then
         if [[ -f $STAMP ]]; then

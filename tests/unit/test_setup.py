@@ -54,6 +54,19 @@ def test_an_active_environment_that_is_out_of_date_is_rebuilt_by_the_python_behi
     assert "half built: rebuilding it" in setup(project)
 
 
+def test_an_installation_of_the_project_that_failed_leaves_an_environment_of_ours(
+    project: Path,
+) -> None:
+    """The packages are those of the lock file, and the project's own part is out of date."""
+    script = "cat requirements.lock scripts/setup.sh | cksum | tr ' ' '-'"
+    checksum = subprocess.check_output(script, shell=True, cwd=project, text=True).strip()
+    stamp = project / ".venv" / "entropic-ot.stamp"
+    stamp.write_text(f"lock {checksum} {project.resolve()}\nproject of before\n")
+    assert "could not install entropic-ot" in setup(project)
+    assert (project / ".venv" / "left").exists() and not stamp.exists()
+    assert "half built: rebuilding it" in setup(project)
+
+
 def test_an_environment_that_make_did_not_build_stays(project: Path) -> None:
     assert "not built by make, which would delete it" in setup(project)
     assert (project / ".venv" / "left").exists()

@@ -22,14 +22,13 @@
 # SCALE, RUNS (of gaussian, mixture, toy_* and cmnist_2to3) and CASES (of benchmarks/settings.yaml), names separated by blanks, change what is made. To try it on a CPU, in some three minutes:
 #   SCALE=smoke RUNS="gaussian-d16/enot-eps1-seed0 cmnist_2to3-16px/egnot-eps0.1-seed0" CASES=replay_buffer scripts/run_on_gpu.sh out
 set -euo pipefail
-usage="usage: scripts/run_on_gpu.sh OUT [SECONDS]"
 case ${1:-} in
 -h | --help)
     sed -n '/^#!/d; /^#/!q; s/^# \{0,1\}//p' "$0"
     exit
     ;;
 '' | -*)
-    echo "$usage" >&2
+    echo "usage: scripts/run_on_gpu.sh OUT [SECONDS]" >&2
     exit 2
     ;;
 esac
@@ -137,25 +136,26 @@ make_run() {
         return
         ;;
     esac
-    local reference="" made="$config $evaluation $ROOT/config/$case_/sampling.json" mark=$ROOT/logs/run_on_gpu/made/$run
-    if [[ -f $ROOT/config/$case_/reference-$plan.json ]]; then
-        reference=$ROOT/reference/$case_/$plan.npz made+=" $ROOT/config/$case_/reference-$plan.json"
+    local sampling=$ROOT/config/$case_/sampling.json plan_config=$ROOT/config/$case_/reference-$plan.json
+    local mark=$ROOT/logs/run_on_gpu/made/$run reference=""
+    local settings=("$config" "$evaluation" "$sampling")
+    if [[ -f $plan_config ]]; then
+        reference=$ROOT/reference/$case_/$plan.npz
+        settings+=("$plan_config")
     fi
-    # shellcheck disable=SC2086  # names of params.yaml, without blanks
-    if is_made "$mark" "$metrics" $made; then
+    if is_made "$mark" "$metrics" "${settings[@]}"; then
         echo "$run: done"
     else
-        if [[ -n $reference ]] && ! is_made "$mark-reference" "$reference" "$ROOT/config/$case_/reference-$plan.json"; then
-            entropic_ot "reference $case_ $plan" reference --config "$ROOT/config/$case_/reference-$plan.json" --out "$reference" || return
-            note_made "$mark-reference" "$ROOT/config/$case_/reference-$plan.json"
+        if [[ -n $reference ]] && ! is_made "$mark-reference" "$reference" "$plan_config"; then
+            entropic_ot "reference $case_ $plan" reference --config "$plan_config" --out "$reference" || return
+            note_made "$mark-reference" "$plan_config"
         fi
         if [[ $case_ == cmnist_2to3-* ]]; then make_digits "$case_" || return; fi
         entropic_ot "train $run" train --config "$config" --out "$out" --work "$ROOT/checkpoints/$run" || return
-        entropic_ot "sample $run" sample --config "$config" --sampling "$ROOT/config/$case_/sampling.json" --run "$out" --out "$samples" || return
+        entropic_ot "sample $run" sample --config "$config" --sampling "$sampling" --run "$out" --out "$samples" || return
         entropic_ot "evaluate $run" evaluate --config "$config" --evaluation "$evaluation" --run "$out" --samples "$samples" \
             ${reference:+--reference "$reference"} --out "$metrics" || return
-        # shellcheck disable=SC2086
-        note_made "$mark" $made
+        note_made "$mark" "${settings[@]}"
     fi
     local files=("$out/provenance.json" "$out/log.jsonl" "$metrics") checkpoint=$out/checkpoint.safetensors
     (($(stat -c %s "$checkpoint") > MAX_CHECKPOINT_MB * 1000000)) || files+=("$checkpoint")

@@ -12,7 +12,8 @@ from entropic_ot.device import make_rng
 from entropic_ot.errors import ConfigError, EntropicOTError
 from entropic_ot.networks.config import NetworkConfig
 from entropic_ot.problems.base import ArrayDistribution, EOTProblem
-from entropic_ot.solvers.config import ENOTConfig, GaussianBaseConfig
+from entropic_ot.solvers.config import EgNOTConfig, ENOTConfig, GaussianBaseConfig
+from entropic_ot.solvers.egnot import EgNOT
 from entropic_ot.solvers.enot import ENOT
 from entropic_ot.solvers.gaussian_base import GaussianBase, cosine_basis
 
@@ -139,6 +140,30 @@ def test_settings_that_do_not_go_with_it_are_refused() -> None:
         ENOTConfig(drift_form="gaussian_endpoint")
     with pytest.raises(ConfigError, match=r"epsilon_ramp: found 0\.5 with drift_form"):
         ENOTConfig(drift=unet, drift_form="gaussian_endpoint", epsilon_ramp=0.5)
-    many = torch.zeros(2, 3, 64, 64)
+
+
+class OfLargeImages:
+    """Whose points nobody may draw."""
+
+    shape = (3, 64, 64)
+
+    def sample(self, n: int, *, rng: torch.Generator) -> torch.Tensor:
+        raise AssertionError("drawn")
+
+    def __len__(self) -> int:
+        return 1000
+
+    def at(self, indices: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("drawn")
+
+
+@pytest.mark.parametrize("method", [ENOT, EgNOT])
+def test_images_too_large_for_a_fit_are_refused_before_any_is_drawn(
+    method: type[ENOT] | type[EgNOT],
+) -> None:
+    problem = EOTProblem(OfLargeImages(), OfLargeImages(), 1.0)
+    potential = NetworkConfig(kind="conv", width=4, depth=2)
+    config = EgNOTConfig(potential=potential, chains="persistent", base_potential="gaussian")
+    solver = method(OfLargeImages.shape, TINY if method is ENOT else config, epsilon=1.0)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"points of 12288 values, expected 4096 at most"):
-        GaussianBase.fit(many, many, times=[0.0], epsilon=1.0, config=CONFIG)
+        solver.step(problem, rng=make_rng(0), progress=0.0)

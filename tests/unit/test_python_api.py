@@ -27,7 +27,7 @@ from entropic_ot import (
     fit,
     make_rng,
 )
-from entropic_ot.errors import ConfigError, DataError
+from entropic_ot.errors import ConfigError, DataError, EntropicOTError
 
 SMALL = NetworkConfig(kind="mlp", width=16, depth=2)
 SOLVERS: dict[str, tuple[Callable[..., Any], Any, int]] = {
@@ -127,6 +127,31 @@ def test_values_that_are_not_finite_are_refused() -> None:
     y[2, 1] = np.nan
     with pytest.raises(DataError, match=r"target: found 1 values .* the first at \[2, 1\]"):
         EOTProblem.from_arrays(x, y, epsilon=0.1)
+
+
+def test_bytes_on_one_side_alone_are_refused() -> None:
+    x = np.array([[0, 255], [51, 204]], dtype=np.uint8)
+    with pytest.raises(DataError, match="uint8 and float32 values, expected uint8 on both"):
+        EOTProblem.from_arrays(x, (x / 255).astype(np.float32), epsilon=0.1)
+
+
+def test_lists_are_arrays() -> None:
+    problem = EOTProblem.from_arrays([[0.0, 1.0]], [[2.0, 3.0]], epsilon=0.1)
+    assert problem.target.sample(1, rng=make_rng(0)).tolist() == [[2.0, 3.0]]
+
+
+@pytest.mark.parametrize("name", ["ENOT", "EgNOT", "LightSB", "Sinkhorn"])
+def test_a_solver_for_points_of_another_shape_is_refused_before_any_step(name: str) -> None:
+    x = np.zeros((20, 2), dtype=np.float32)
+    method, config, _ = SOLVERS[name]
+    solver = method((3,), config, epsilon=0.1)
+    with pytest.raises(ConfigError, match=r"shape: found \(3,\) in the solver and \(2,\)"):
+        fit(solver, EOTProblem.from_arrays(x, x, epsilon=0.1), steps=1)
+
+
+def test_sinkhorn_samples_no_plan_before_there_is_one() -> None:
+    with pytest.raises(EntropicOTError, match="no plan to sample"):
+        Sinkhorn((2,), epsilon=0.1).sample(torch.zeros(3, 2), rng=make_rng(0))
 
 
 def test_arrays_are_not_changed_by_training() -> None:

@@ -56,8 +56,14 @@ def fit(
     of the solver, of its chains and of the generator are all in the checkpoint.
     Raises DivergenceError at the first loss that is not finite or beyond all costs of the problem,
     or where the weights are not finite when a checkpoint is due; the last checkpoint stays.
-    Raises ConfigError when solver and problem disagree about epsilon or the cost.
+    Raises ConfigError when solver and problem disagree about epsilon, the cost or the shape of a
+    point.
     """
+    if solver.shape != problem.target.shape:
+        raise ConfigError(
+            f"shape: found {solver.shape} in the solver and {problem.target.shape} in the target "
+            "of the problem, expected the same. Build the solver for the shape of one point."
+        )
     cost = getattr(solver, "cost", HalfSquaredEuclidean())
     if cost != problem.cost:
         raise ConfigError(
@@ -148,7 +154,7 @@ def train_steps(
 def _resume(trained: Trainable, store: RunStore, rng: torch.Generator) -> tuple[int, float]:
     """Load the last checkpoint, if there is one; returns (steps done, seconds spent)."""
     with distributed.main_first():
-        resumed = store.load_checkpoint(rng, device=trained.device)
+        resumed = store.load_checkpoint(rng)
     start, spent = 0, 0.0
     if resumed is not None:
         state, start, spent = resumed

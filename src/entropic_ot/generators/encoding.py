@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from entropic_ot.generators.config import EncodingConfig, Latent
+from entropic_ot.networks.seeds import seeded
 from entropic_ot.networks.stylegan2 import Generator
 from entropic_ot.solvers.base import decayed
 from entropic_ot.types import PerPoint, Points
@@ -170,8 +171,7 @@ class EncoderTraining:
         self.space = EncodedSpace(config.latent, generator, moments)
         self.device = moments.mean.device
         sizes = generator.config
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             encoder = Encoder(
                 img_channels=sizes.img_channels,
                 resolution=sizes.resolution,

@@ -17,6 +17,7 @@ from entropic_ot.generators.losses import (
     path_lengths,
     r1_penalty,
 )
+from entropic_ot.networks.seeds import seeded
 from entropic_ot.networks.stylegan2 import Generator, GeneratorConfig
 from entropic_ot.networks.stylegan2_discriminator import Discriminator
 from entropic_ot.problems.base import Distribution
@@ -48,8 +49,7 @@ class GeneratorTraining:
         self.config, self.device = config, torch.device(device)
         self.autocast = precision == "bfloat16"
         _check_shape(config, image_shape)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             generator = Generator(architecture_of(config, image_shape[0]))
             discriminator = Discriminator(
                 channels=config.discriminator_channels,

@@ -83,11 +83,18 @@ class EOTProblem:
 
     @classmethod
     def from_arrays(cls, source: np.ndarray, target: np.ndarray, *, epsilon: float) -> EOTProblem:
-        """The problem between two samples [n, *dim] and [m, *dim] (numpy arrays)."""
+        """The problem between two samples [n, *dim] and [m, *dim], arrays of numpy or lists."""
+        source, target = np.asarray(source), np.asarray(target)
         if source.shape[1:] != target.shape[1:]:
             raise DataError(
                 f"from_arrays: found points of shape {source.shape[1:]} in the source and "
                 f"{target.shape[1:]} in the target, expected the same. Pass one row per point."
+            )
+        if (source.dtype == np.uint8) != (target.dtype == np.uint8):
+            raise DataError(
+                f"from_arrays: found {source.dtype} and {target.dtype} values, expected uint8 on "
+                "both sides or floats on both, as uint8 stands for [-1, 1]. Convert the uint8 side "
+                "by x / 127.5 - 1."
             )
         for name, array in (("source", source), ("target", target)):
             bad = np.argwhere(~np.isfinite(array))

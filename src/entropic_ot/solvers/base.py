@@ -24,6 +24,8 @@ class Solver(Protocol):
     """
 
     device: torch.device
+    shape: tuple[int, ...]
+    """Of one point of the target."""
     epsilon: float
     precision: str
     """Type of the numbers in which most of the work is done, for the records."""

@@ -10,6 +10,7 @@ ICLR 2024 (its weak dual and gradient), in the conventions of docs/conventions.m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,8 @@ from entropic_ot.dynamics.replay_buffer import PersistentStates, ReplayBuffer
 from entropic_ot.errors import ConfigError
 from entropic_ot.networks import build_potential
 from entropic_ot.networks.mlp import MLPPotential, mlp_gradient
-from entropic_ot.problems.base import EOTProblem, FiniteDistribution
+from entropic_ot.networks.seeds import seeded
+from entropic_ot.problems.base import Distribution, EOTProblem, FiniteDistribution
 from entropic_ot.solvers.base import (
     AveragedModule,
     adam,
@@ -35,7 +37,7 @@ from entropic_ot.solvers.base import (
 )
 from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import EgNOTConfig, Precision
-from entropic_ot.solvers.gaussian_base import GaussianConditional
+from entropic_ot.solvers.gaussian_base import GaussianConditional, check_size
 from entropic_ot.types import Points
 
 START_BATCH = 256
@@ -81,8 +83,7 @@ class EgNOT:
         self.precision: str = precision
         self.autocast = precision == "bfloat16"
         self.dtype = torch.bfloat16 if self.autocast else torch.float32
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             potential = build_potential(self.config.potential, shape)
         layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
         self.potential = AveragedModule(
@@ -102,9 +103,9 @@ class EgNOT:
         has_start = self.start is not None or self.config.base_potential == "standard_normal"
         if self.source_shape != self.shape and not has_start:
             raise ConfigError(
-                f"base_potential: found none with source points of shape {self.source_shape} and "
-                f"target points of shape {self.shape}, expected standard_normal: a chain cannot "
-                "start from x. Set it."
+                f"base_potential: found {self.config.base_potential} with source points of shape "
+                f"{self.source_shape} and target points of shape {self.shape}, expected "
+                "standard_normal: a chain cannot start from x. Set it."
             )
         euclidean = isinstance(self.cost, HalfSquaredEuclidean) and self.start is None
         if self.config.base_potential == "gaussian" and not euclidean:
@@ -252,6 +253,8 @@ class EgNOT:
         """Go on with the chains, then one ascent step of the weak dual in g."""
         config = self.config
         rows = distributed.batch(config.batch_size, key="batch_size")
+        if config.chains == "persistent":
+            self._check_rows(problem.source)
         if config.base_potential == "gaussian" and self.base is None:
             self.base = self._fit_base(problem, rng=rng)
         if config.chains == "persistent":
@@ -267,14 +270,19 @@ class EgNOT:
 
     def _fit_base(self, problem: EOTProblem, *, rng: torch.Generator) -> GaussianConditional:
         config = self.config.gaussian_base
+        dim = math.prod(self.shape)  # before so many are drawn
+        check_size(dim, "base_potential", "gaussian", instead="none")
         fitted = GaussianConditional.fit(
             problem.source.sample(config.num_points, rng=rng),
             problem.target.sample(config.num_points, rng=rng),
             epsilon=self.epsilon,
             config=config,
-        ).state()
-        distributed.broadcast(fitted, device=self.device)
-        return GaussianConditional(**fitted, epsilon=self.epsilon)
+        )
+        if distributed.world_size() == 1:
+            return fitted
+        state = fitted.state()
+        distributed.broadcast(state, device=self.device)
+        return GaussianConditional(**state, epsilon=self.epsilon)
 
     def _advance(self, x: Points, y: Points, *, num_steps: int, rng: torch.Generator) -> Points:
         """`langevin`, each process its share of the rows; all have all chains afterwards."""
@@ -338,8 +346,8 @@ class EgNOT:
             x, y, *pairs, epsilon=self.epsilon, num_rounds=rounds, rng=rng, rows=rows
         )
 
-    def _advance_persistent(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:
-        source = problem.source
+    def _check_rows(self, source: Distribution) -> None:
+        """ConfigError where there cannot be a persistent chain for each point of a batch."""
         if not isinstance(source, FiniteDistribution):
             raise ConfigError(
                 "chains: found 'persistent' with a source of infinitely many points, expected "
@@ -351,6 +359,10 @@ class EgNOT:
                 "points, expected at most as many: a batch goes on with different persistent "
                 "chains. Lower batch_size, or use `chains: replay`."
             )
+
+    def _advance_persistent(self, problem: EOTProblem, *, rng: torch.Generator) -> Points:
+        source = problem.source
+        assert isinstance(source, FiniteDistribution)  # _check_rows
         if self.chains is None:
             rows = torch.arange(len(source), device=self.device).split(START_BATCH)
             self.chains = PersistentStates(

@@ -10,11 +10,12 @@ Processes", NeurIPS 2023 (its maximin problem), in the conventions of docs/conve
 from __future__ import annotations
 
 import itertools
+import math
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from entropic_ot import distributed
 from entropic_ot.distributed import Rows
@@ -30,6 +31,7 @@ from entropic_ot.errors import EntropicOTError
 from entropic_ot.networks import build_drift, build_potential
 from entropic_ot.networks.mlp import LinearMLPDrift, MLPDrift, MLPPotential
 from entropic_ot.networks.mlp_path import Grid, mlp_path
+from entropic_ot.networks.seeds import seeded
 from entropic_ot.networks.unet import UNetDrift, time_features
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.adjoint_matching import bridge_points, choose_paths
@@ -42,7 +44,7 @@ from entropic_ot.solvers.base import (
 )
 from entropic_ot.solvers.compiling import Compiler
 from entropic_ot.solvers.config import ENOTConfig, Precision
-from entropic_ot.solvers.gaussian_base import GaussianBase
+from entropic_ot.solvers.gaussian_base import GaussianBase, check_size
 from entropic_ot.types import Points
 
 
@@ -62,12 +64,11 @@ class ENOT:
     ) -> None:
         self.config = config or ENOTConfig()
         self.config.check_epsilon(epsilon)
-        self.epsilon, self.device = epsilon, torch.device(device)
+        self.epsilon, self.shape, self.device = epsilon, shape, torch.device(device)
         self.precision: str = precision
         self.autocast = precision == "bfloat16"
         self.dtype = torch.bfloat16 if self.autocast else torch.float32
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             drift = build_drift(self.config.drift, shape)
             potential = build_potential(self.config.potential, shape)
         image = len(shape) == 3
@@ -163,9 +164,12 @@ class ENOT:
                 return module(t, x)  # type: ignore[no-any-return]
             features = time_features(t, module.num_features, device=x.device)
             if self.config.checkpoint_activations and torch.is_grad_enabled():
-                return checkpoint(  # type: ignore[no-any-return]
-                    self.unet_at, features, x, use_reentrant=False, preserve_rng_state=False
-                )
+                # Recomputation that stops early does so by raising, which a compiled function must
+                # not see.
+                with set_checkpoint_early_stop(not self.compiler.enabled):
+                    return checkpoint(  # type: ignore[no-any-return]
+                        self.unet_at, features, x, use_reentrant=False, preserve_rng_state=False
+                    )
             return self.unet_at(features, x)
 
     def _unet_at(self, features: torch.Tensor, x: Points) -> torch.Tensor:
@@ -260,6 +264,8 @@ class ENOT:
 
     def _fit_base(self, problem: EOTProblem, *, rng: torch.Generator) -> GaussianBase:
         config = self.config.gaussian_base
+        dim = math.prod(problem.target.shape)  # before so many are drawn
+        check_size(dim, "drift_form", "gaussian_endpoint", instead="bounded_endpoint")
         return GaussianBase.fit(
             problem.source.sample(config.num_points, rng=rng),
             problem.target.sample(config.num_points, rng=rng),

@@ -52,11 +52,10 @@ class GaussianBase:
         """
         check_size(x[0].numel(), "drift_form", "gaussian_endpoint", instead="bounded_endpoint")
         basis = cosine_basis(tuple(x.shape[1:]))
-        mean0, a = _moments(x, basis, config)
-        mean1, b = _moments(y, basis, config)
-        plan = GaussianPlan(a, b, epsilon)
+        mean0, mean1, plan = _fitted_plan(x, y, basis, epsilon=epsilon, config=config)
         slopes = [_slope(plan, t) for t in times]
-        spread = np.minimum(np.sqrt(np.einsum("ki,ij,kj->k", basis, b, basis)), config.max_std)
+        powers = np.einsum("ki,ij,kj->k", basis, plan.target_covariance, basis)
+        spread = np.minimum(np.sqrt(powers), config.max_std)
         arrays = {
             "means": np.stack([(1 - t) * mean0 + t * mean1 for t in times]),
             "slopes": np.stack(slopes),
@@ -127,10 +126,9 @@ class GaussianConditional:
         """
         check_size(x[0].numel(), "base_potential", "gaussian", instead="none")
         basis = cosine_basis(tuple(x.shape[1:]))
-        mean0, a = _moments(x, basis, config)
-        mean1, b = _moments(y, basis, config)
+        mean0, mean1, plan = _fitted_plan(x, y, basis, epsilon=epsilon, config=config)
         # K = epsilon * regression, where B - C^T A^-1 C would cancel at small epsilon.
-        covariance = epsilon * _symmetric(GaussianPlan(a, b, epsilon).regression)
+        covariance = epsilon * _symmetric(plan.regression)
         values, vectors = np.linalg.eigh(covariance)
         root = (vectors * np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
         tensors = (torch.from_numpy(array).float().to(x.device) for array in (mean0, mean1, root))
@@ -185,6 +183,14 @@ def _cosines(n: int) -> np.ndarray:
     waves = np.cos(math.pi * np.outer(np.arange(n), np.arange(n) + 0.5) / n) * math.sqrt(2 / n)
     waves[0] /= math.sqrt(2)
     return waves
+
+
+def _fitted_plan(
+    x: Points, y: Points, basis: np.ndarray, *, epsilon: float, config: GaussianBaseConfig
+) -> tuple[np.ndarray, np.ndarray, GaussianPlan]:
+    """The means of both sides [D] and the plan between the centred Gaussian fits."""
+    (mean0, a), (mean1, b) = _moments(x, basis, config), _moments(y, basis, config)
+    return mean0, mean1, GaussianPlan(a, b, epsilon)
 
 
 def _moments(

@@ -52,7 +52,9 @@ class LightSB:
                 "(a Gaussian mixture is no model of images; use ENOT or EgNOT there)"
             )
         self.config = config or LightSBConfig()
-        self.epsilon, self.device, self.precision = epsilon, torch.device(device), "float64"
+        self.epsilon = epsilon
+        self.shape: tuple[int, ...] = shape
+        self.device, self.precision = torch.device(device), "float64"
         mixture = MixturePotential(
             shape[0],
             num_components=self.config.num_components,

@@ -235,6 +235,16 @@ def _run(args: argparse.Namespace) -> None:
         sys.stdout.write(schema_text())
 
 
+def _is_memory(error: BaseException) -> bool:
+    """By their names and words, since torch is imported only by the commands that need it."""
+    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return by_name or "can't allocate memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `entropic-ot`; returns the exit status."""
     # Threads of OpenMP that wait must sleep, not spin: where another process wants the same cores,
@@ -261,6 +271,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f"entropic-ot {args.command}: error: {where}: found {error.strerror or error}, "
             "expected a path that can be read or written. Check it, its permissions and the disk.",
+            file=sys.stderr,
+        )
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if args.traceback or not _is_memory(error):
+            raise
+        print(
+            f"entropic-ot {args.command}: error: memory: found too little ({_first_line(error)}), "
+            "expected room for what params.yaml asks for. Lower batch_size, num_points or the size "
+            "of the networks, or take a machine with more.",
             file=sys.stderr,
         )
         return 1

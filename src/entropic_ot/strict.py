@@ -18,8 +18,6 @@ from typing import Any, Literal, TypeVar
 from entropic_ot.errors import ConfigError
 
 T = TypeVar("T")
-SEED_LIMIT = 2**63
-"""torch takes no larger seed."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 _evaluated_hints = functools.cache(typing.get_type_hints)
@@ -138,9 +136,12 @@ def at_least(minimum: int, config: object, *names: str) -> None:
     _check(lambda value: value >= minimum, f"an integer >= {minimum}", config, names)
 
 
-def seeds(config: object, *names: str) -> None:
-    """ConfigError naming the first of these fields of `config` that cannot seed a generator."""
-    _check(lambda value: 0 <= value < SEED_LIMIT, "an integer >= 0 and < 2^63", config, names)
+def seeds(config: object, *names: str, bits: int = 63) -> None:
+    """ConfigError naming the first of these fields of `config` that cannot seed a generator.
+
+    torch's takes 63 bits.
+    """
+    _check(lambda value: 0 <= value < 2**bits, f"an integer >= 0 and < 2^{bits}", config, names)
 
 
 def positive(config: object, *names: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from entropic_ot.data import coloured_mnist
+from entropic_ot.errors import DataError
 from entropic_ot.metrics import energy_distance as module
 from entropic_ot.metrics.bures import bw_uvp, bw_uvp_of_samples
 from entropic_ot.metrics.colour import hue_error
@@ -112,6 +113,11 @@ def test_too_few_points_tell_no_spread() -> None:
     assert spread_of_exact_samples(rng.normal(size=(7, 2)), 5, 5, rng=rng) is None
     eight = spread_of_exact_samples(rng.normal(size=(8, 2)), 5, 5, rng=rng)
     assert eight is not None and eight > 0
+
+
+def test_energy_distance_of_a_single_point_is_refused() -> None:
+    with pytest.raises(DataError, match="sides of 1 and 3 points; expected two"):
+        energy_distance(np.zeros((1, 2), np.float32), np.ones((3, 2), np.float32))
 
 
 def test_energy_distance_is_unbiased() -> None:

@@ -13,6 +13,7 @@ import torch
 from entropic_ot.data.fetch import MissingFilesError, fetch_files
 from entropic_ot.data.sources import HttpsSource, PypiSource, RemoteFile
 from entropic_ot.data.weights import EFFICIENTNET_LITE0, LPIPS_ALEXNET
+from entropic_ot.errors import DataError
 from entropic_ot.metrics.features import effnet_features, import_torchvision
 from entropic_ot.metrics.perceptual import lpips, lpips_cost, lpips_diversity, lpips_network
 from entropic_ot.networks.efficientnet_lite import EfficientNetLite0
@@ -134,7 +135,7 @@ def test_lpips_means() -> None:
 
 def test_lpips_refuses_what_it_cannot_measure() -> None:
     network, small = random_network(), noise(1, 3, 30, 40)
-    with pytest.raises(ValueError, match=f"sides of {SMALLEST_SIDE} pixels"):
+    with pytest.raises(DataError, match=f"sides of {SMALLEST_SIDE} pixels"):
         lpips(network, small, small)
     with pytest.raises(ValueError, match="one shape"):
         lpips(network, small, small[..., 1:])

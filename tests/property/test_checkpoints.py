@@ -135,7 +135,7 @@ def test_a_header_of_an_older_version_that_makes_no_sense(
     rewritten(tmp_path / "old" / STATE, format=WITHOUT_SHA256, tree=tree, header=header)
     store = RunStore(tmp_path / "old", fingerprint="x")
     try:
-        assert store.load_checkpoint(make_rng(0), device=CPU) is None  # of other settings
+        assert store.load_checkpoint(make_rng(0)) is None  # of other settings
     except DataError as error:
         check_message(str(error), names=STATE)
 

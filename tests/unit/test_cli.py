@@ -94,6 +94,31 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["train", "--config", "a", "--out", "b", "--work", "c"])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 1 TiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1 TiB\nand more"),
+    ],
+    ids=["python", "cuda", "cpu"],
+)
+def test_too_little_memory_is_one_message(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(train_module, "train", failing)
+    arguments = ["train", "--config", "a", "--out", "b", "--work", "c"]
+    assert main(arguments) == 1
+    message = capsys.readouterr().err
+    assert "memory: found too little" in message and "1 TiB" in message and "Lower" in message
+    assert message.count("\n") == 1
+    with pytest.raises(type(error)):
+        main(["--traceback", *arguments])
+
+
 def test_an_interrupted_training_says_that_it_can_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

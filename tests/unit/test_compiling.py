@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,15 @@ SOLVERS: dict[str, tuple[tuple[int, ...], Callable[[bool], Solver]]] = {
     "enot-images": (
         (3, 8, 8),
         lambda compiled: ENOT((3, 8, 8), IMAGES, epsilon=0.5, compiled=compiled),
+    ),
+    "enot-images-checkpointed": (
+        (3, 8, 8),
+        lambda compiled: ENOT(
+            (3, 8, 8),
+            dataclasses.replace(IMAGES, checkpoint_activations=True),
+            epsilon=0.5,
+            compiled=compiled,
+        ),
     ),
     "egnot-images": ((3, 8, 8), lambda compiled: egnot("conv", (3, 8, 8), compiled)),
     "egnot-vectors": ((3,), lambda compiled: egnot("mlp", (3,), compiled)),

@@ -100,7 +100,7 @@ def test_a_file_of_another_version_is_named_with_what_to_do(
 def test_a_checkpoint_brings_back_state_step_seconds_and_generator(tmp_path: Path) -> None:
     store = saved(tmp_path, seed=8)
     rng = make_rng(0)
-    resumed = store.load_checkpoint(rng, device=CPU)
+    resumed = store.load_checkpoint(rng)
     assert resumed is not None
     state, step, seconds = resumed
     assert (step, seconds) == (5, 1.5)
@@ -112,7 +112,7 @@ def test_a_checkpoint_brings_back_state_step_seconds_and_generator(tmp_path: Pat
 
 
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None:
-    assert RunStore(tmp_path, fingerprint="a").load_checkpoint(make_rng(0), device=CPU) is None
+    assert RunStore(tmp_path, fingerprint="a").load_checkpoint(make_rng(0)) is None
 
 
 def test_the_model_file_alone_is_enough_to_sample_from(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_other_settings_is_forgotten(tmp_path: Path) -> None:
     rng = make_rng(3)
     before = rng.get_state()
     store = RunStore(tmp_path, fingerprint="b")
-    assert store.load_checkpoint(rng, device=CPU) is None
+    assert store.load_checkpoint(rng) is None
     assert torch.equal(rng.get_state(), before)
     assert list(tmp_path.iterdir()) == []
 
@@ -136,7 +136,7 @@ def test_a_damaged_checkpoint_is_an_error_not_a_new_start(tmp_path: Path) -> Non
     store = saved(tmp_path)
     (tmp_path / STATE).write_bytes(b"half")
     with pytest.raises(DataError, match=rf"{STATE}: damaged"):
-        store.load_checkpoint(make_rng(0), device=CPU)
+        store.load_checkpoint(make_rng(0))
 
 
 @pytest.mark.fault(

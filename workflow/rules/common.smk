@@ -18,6 +18,7 @@ from entropic_ot.errors import EntropicOTError
 from entropic_ot.experiments import paths
 from entropic_ot.experiments.config import image_problem, num_values
 from entropic_ot.experiments.params import load_params, typed, write_configs
+from entropic_ot.metrics.registry import NETWORKS
 
 workspace.use_checkout(ROOT)
 
@@ -249,6 +250,11 @@ def gpu_if_present(wildcards):
     return int(workspace.has_gpu())
 
 
+def gpu_of_networks(wildcards):
+    """Networks behind metrics compute on the GPU."""
+    return int(workspace.has_gpu() and bool(run_of(wildcards).needs & NETWORKS))
+
+
 def lost_outputs(wildcards):
     """What killed jobs had deleted, and no stale job asks for any more (records.py)."""
     lost = records.lost()
@@ -258,6 +264,7 @@ def lost_outputs(wildcards):
     for run in PARAMS.runs:
         for each in (rules.train, rules.sample, rules.evaluate):
             files.update(expand(each.output, case=run.case, run=run.name))
+        files.update(map(str, run.data_files))  # generators and encodings of any kind
         if run.reference is not None:
             files.add(str(LAYOUT.reference(run.reference.case, run.reference.name)))
         if run.needs_classifier:

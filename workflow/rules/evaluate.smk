@@ -106,6 +106,7 @@ rule evaluate:
         ENVIRONMENT
     threads: 1
     resources:
+        gpu=gpu_of_networks,
         processors=1,
         mem_mb=samples_memory,
         runtime=120,

@@ -17,7 +17,6 @@ rule classifier:
         ENVIRONMENT
     threads: training_threads
     resources:
-        gpu=1,
         mem_mb=4000,
         runtime=60,
         processors=training_processors,

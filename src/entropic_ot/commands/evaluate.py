@@ -30,14 +30,11 @@ from entropic_ot.metrics.features import (
     lenet_features,
 )
 from entropic_ot.metrics.perceptual import lpips_network
-from entropic_ot.metrics.registry import FEATURES, METRICS, needs_of
+from entropic_ot.metrics.registry import METRICS, NETWORKS, needs_of
 from entropic_ot.networks.classifier import DigitClassifier
 
 RECORDED = ("train_seconds", "device", "commit", "dirty", "precision", "compile", "config_sha256")
 """What of a run's provenance stands in each row."""
-
-NETWORKS = frozenset({*FEATURES, "lpips"})
-"""What metrics need that are networks."""
 
 
 def _provenance(path: Path) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from entropic_ot.data.sources import HttpsSource, RemoteFile
 from entropic_ot.errors import ConfigError, DataError
 
 MsciDim = Literal[50, 100]
-MsciSetting = Literal["2to4", "3to7"]
 
 DAYS = (2, 3, 4, 7)
 WHERE = "https://github.com/ngushchin/LightSB (folder data)"

@@ -92,7 +92,7 @@ class GaussianProblem:
 
     def __post_init__(self) -> None:
         at_least(1, self, "dim")
-        seeds(self, "source_seed", "target_seed")
+        seeds(self, "source_seed", "target_seed", bits=32)  # numpy's legacy generator takes no more
 
 
 @dataclass(frozen=True, kw_only=True)

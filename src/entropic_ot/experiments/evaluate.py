@@ -104,10 +104,11 @@ def _energy_distance(e: Evaluation) -> Value:
         y, target = e["y"].reshape(len(e["y"]), -1), e["target"].reshape(len(e["target"]), -1)
         finite = hasattr(e.benchmark.test_target, "__len__")
         exact = target if finite else e.fresh_target(len(y)).reshape(len(y), -1)
+    value = energy_distance(y, target)
     spread = spread_of_exact_samples(
         exact, len(y), len(target), rng=np.random.default_rng(FLOOR_SEED)
     )
-    return Value(energy_distance(y, target), 0.0, len(y), spread)
+    return Value(value, 0.0, len(y), spread)
 
 
 def _latent_energy_distance(e: Evaluation) -> Value:

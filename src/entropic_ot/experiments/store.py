@@ -182,10 +182,11 @@ class RunStore:
             (self.folder / STATE).replace(self.folder / PREVIOUS)
         (self.folder / NEXT).replace(self.folder / STATE)
 
-    def load_checkpoint(
-        self, rng: torch.Generator, *, device: torch.device
-    ) -> tuple[dict[str, Any], int, float] | None:
+    def load_checkpoint(self, rng: torch.Generator) -> tuple[dict[str, Any], int, float] | None:
         """(solver state, step, seconds) to resume from, or None; sets the state of `rng`.
+
+        The state is on the CPU: what is loaded from it goes where it belongs, and counts of steps
+        stay there, which an optimiser would otherwise fetch from a GPU one by one.
 
         Where the last state is damaged or missing, the one before it is taken, with a warning; the
         steps since are done again, with the same result.
@@ -196,7 +197,7 @@ class RunStore:
         found = [name for name in (STATE, PREVIOUS) if (self.folder / name).exists()]
         for name in found:
             try:
-                resumed = self._load(self.folder / name, rng, device=device)
+                resumed = self._load(self.folder / name, rng)
             except DataError as error:
                 if name == found[-1]:
                     raise
@@ -207,10 +208,8 @@ class RunStore:
             return resumed
         return None
 
-    def _load(
-        self, path: Path, rng: torch.Generator, *, device: torch.device
-    ) -> tuple[dict[str, Any], int, float] | None:
-        tree, header = load_tree(path, device=device)
+    def _load(self, path: Path, rng: torch.Generator) -> tuple[dict[str, Any], int, float] | None:
+        tree, header = load_tree(path)
         if not isinstance(header, dict) or header.get("fingerprint") != self.fingerprint:
             _log.warning(
                 "%s: of other settings, code, data or device than now; training starts anew", path
@@ -218,7 +217,7 @@ class RunStore:
             self.clear()
             return None
         try:
-            rng.set_state(tree.pop("rng").cpu())
+            rng.set_state(tree.pop("rng"))
             found = tree, int(header["step"]), float(header["seconds"])
             self._repair_model(tree["model"], header)
             return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from entropic_ot.errors import DataError
+
 CHUNK = 2048
 NUM_SPLITS = 20
 """Independent splits behind a spread, which is then known to one part in six."""
@@ -14,7 +16,14 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
     """E|X - Y| - 1/2 E|X - X'| - 1/2 E|Y - Y'| of x [n, D] and y [m, D], as a U-statistic.
 
     Pairs of a point with itself are left out, so the value is unbiased and may be negative.
+    Raises DataError for a side of one point.
     """
+    if min(len(x), len(y)) < 2:
+        raise DataError.about(
+            "energy_distance", found=f"sides of {len(x)} and {len(y)} points",
+            expected="two points on each side at least",
+            action="Take more points, or for your own data a larger problem.test_share.",
+        )  # fmt: skip
     a, b = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(y))
     cross = _sum_of_distances(a, b) / (len(a) * len(b))
     within_x = _sum_of_distances(a, a) / (len(a) * (len(a) - 1))

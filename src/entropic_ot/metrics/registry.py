@@ -68,6 +68,8 @@ FEATURES = {
     "effnet": "EfficientNet-Lite0's features",
     "inception": "the published Inception's features",
 }
+NETWORKS = frozenset({*FEATURES, "lpips"})
+"""What metrics need that are networks."""
 _FRECHET = {"lenet": "fd_lenet", "effnet": "fd_effnet", "inception": "fid"}
 _KERNEL = {"lenet": "kid_lenet", "effnet": "kid_effnet", "inception": "kid"}
 

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from entropic_ot.errors import DataError
+
 SMALLEST_SIDE = 31
 """Pixels: below, AlexNet's second pooling has nothing left to pool."""
 
@@ -62,10 +64,11 @@ class LPIPSAlexNet(nn.Module):
     def embed(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The normed activations of the five layers, each [batch, channels, height, width]."""
         if images.shape[1] != 3 or min(images.shape[2:]) < SMALLEST_SIDE:
-            raise ValueError(
-                f"LPIPS needs images [n, 3, h, w] with sides of {SMALLEST_SIDE} pixels at least, "
-                f"found {tuple(images.shape)}"
-            )
+            raise DataError.about(
+                "LPIPS", found=f"images of shape {tuple(images.shape)}",
+                expected=f"[n, 3, h, w] with sides of {SMALLEST_SIDE} pixels at least",
+                action="Take the metric out, or enlarge the images.",
+            )  # fmt: skip
         hidden = ((images + 1) / 2 - self.mean) / self.std
         activations = []
         for i, convolution in enumerate(self.convolutions):

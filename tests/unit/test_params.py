@@ -95,6 +95,15 @@ def test_the_repositorys_params_resolve_at_every_scale(scale: str) -> None:
     assert "toy_8gaussians" in params.cases and "gaussian-d16" in params.cases
 
 
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
+def test_persistent_chains_of_orl_have_batches_of_its_180_photographs(scale: str) -> None:
+    runs = load_params(ROOT / "params.yaml", scale=scale).runs
+    solvers = [run.config.solver for run in runs if run.case == "faces_deblur-orl"]
+    chains = [solver for solver in solvers if isinstance(solver, EgNOTConfig)]
+    assert chains and all(solver.chains == "persistent" for solver in chains)
+    assert all(solver.batch_size <= 180 for solver in chains)
+
+
 def test_the_scale_in_the_file_is_the_default(data: dict[str, Any], tmp_path: Path) -> None:
     data["scale"] = "paper"
     assert resolved(data, tmp_path).scale == "paper"

@@ -10,6 +10,7 @@ from entropic_ot.device import make_rng
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.problems.gaussian import GaussianPlan, haar_covariance
 from entropic_ot.solvers.config import SinkhornConfig
+from entropic_ot.solvers.scaling import conditional_weights, draw
 from entropic_ot.solvers.sinkhorn import Sinkhorn
 
 SOURCE, TARGET = haar_covariance(2, seed=42), haar_covariance(2, seed=43)
@@ -118,3 +119,22 @@ def test_images_are_transported_as_their_flat_vectors() -> None:
     x[1] += 1
     solver = solved(x, x + 0.1, epsilon=0)
     assert torch.equal(solver.sample(x - 0.2, rng=make_rng(0)), x + 0.1)
+
+
+def test_columns_are_drawn_in_proportion_to_their_weights_and_never_at_weight_zero() -> None:
+    weights = torch.tensor([0.0, 3.0, 0.0, 1.0, 0.0, 4.0, 0.0], dtype=torch.float64)
+    n = 80_000
+    drawn = draw(weights.expand(n, -1), rng=make_rng(0))
+    shares = torch.bincount(drawn, minlength=len(weights)) / n
+    assert (shares[weights == 0] == 0).all()
+    np.testing.assert_allclose(shares, weights / 8, atol=5 * 0.5 / np.sqrt(n))
+
+
+def test_weights_of_the_plan_are_those_of_the_definition() -> None:
+    rng = np.random.default_rng(4)
+    x, y, g = (rng.standard_normal(shape) for shape in [(7, 3), (9, 3), (9,)])
+    for epsilon in (0.02, 1.0):
+        exponent = (g - ((x[:, None] - y) ** 2).sum(-1) / 2) / epsilon
+        expected = np.exp(exponent - exponent.max(1, keepdims=True))
+        weights = conditional_weights(*map(torch.from_numpy, (x, y, g)), epsilon)
+        np.testing.assert_allclose(weights, expected / expected.sum(1, keepdims=True), atol=1e-12)

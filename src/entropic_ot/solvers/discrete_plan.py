@@ -13,7 +13,13 @@ import torch
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.config import DiscretePlanConfig
-from entropic_ot.solvers.scaling import dual_potentials, half_squared_distances, marginal_error
+from entropic_ot.solvers.scaling import (
+    conditional_weights,
+    draw,
+    dual_potentials,
+    half_squared_distances,
+    marginal_error,
+)
 from entropic_ot.types import Points
 
 
@@ -33,11 +39,10 @@ class DiscretePlan:
 
     def weights(self, x: Points) -> torch.Tensor:
         """pi(y_j | x) for each row of x [n, D], [n, J] in float64; rows sum to 1."""
-        cost = half_squared_distances(x, self.support)
-        return ((self.potential - cost) / self.epsilon).softmax(1)
+        return conditional_weights(x, self.support, self.potential, self.epsilon)
 
     def sample_conditional(self, x: Points, *, rng: torch.Generator) -> Points:
-        return self.support[torch.multinomial(self.weights(x), 1, generator=rng)[:, 0]]
+        return self.support[draw(self.weights(x), rng=rng)]
 
 
 def solve_discrete_plan(

@@ -15,7 +15,14 @@ import torch
 from entropic_ot.errors import EntropicOTError
 from entropic_ot.problems.base import EOTProblem
 from entropic_ot.solvers.config import SinkhornConfig
-from entropic_ot.solvers.scaling import dual_potentials, half_squared_distances, marginal_error
+from entropic_ot.solvers.scaling import (
+    conditional_weights,
+    draw,
+    dual_potentials,
+    exponents,
+    half_squared_distances,
+    marginal_error,
+)
 from entropic_ot.types import Points
 
 
@@ -63,12 +70,10 @@ class Sinkhorn:
     def sample(self, x: Points, *, rng: torch.Generator) -> Points:
         if self.potential is None or self.target is None:
             raise EntropicOTError("Sinkhorn: found no plan to sample, expected one. Train first.")
-        exponent = self.potential - half_squared_distances(x, self.target)
         if self.epsilon == 0:
-            return self.target[exponent.argmax(1)]
-        uniform = torch.rand(exponent.shape, generator=rng, dtype=exponent.dtype)
-        gumbel = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
-        return self.target[(exponent / self.epsilon + gumbel).argmax(1)]
+            return self.target[exponents(x, self.target, self.potential).argmax(1)]
+        weights = conditional_weights(x, self.target, self.potential, self.epsilon)
+        return self.target[draw(weights, rng=rng)]
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": {"target": self.target, "potential": self.potential}, "training": {}}

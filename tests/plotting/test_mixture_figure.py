@@ -7,10 +7,8 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from entropic_ot.plotting import FLOOR_COLOUR, Point, method_style
 from entropic_ot.plotting.mixture import (
     MODE_SIZE,
-    bars_with_floors,
     conditional_modes,
     principal_plane,
 )
@@ -56,29 +54,3 @@ def test_a_cross_stands_at_each_mode_that_is_seen() -> None:
         assert sorted(cross.get_sizes()) == [0.25 * MODE_SIZE, 0.75 * MODE_SIZE, MODE_SIZE]
     with pytest.raises(ValueError, match=r"expected \[2, K, 2\]"):
         conditional_modes(ax, x, samples, means, weights[:1])
-
-
-def test_bars_stand_beside_each_other_and_under_their_floor() -> None:
-    ax = Figure().subplots()
-    series = {
-        "enot": [Point(0.1, 2.0, floor=0.5), Point(1, 4.0, floor=1.0)],
-        "egnot": [Point(0.1, 3.0, floor=0.5), Point(1, -1.0, floor=1.0)],
-    }
-    bars_with_floors(ax, series, "a metric")
-    heights = sorted(bar.get_height() for bar in ax.patches)
-    assert heights == [2, 3, 4]  # nothing for the value that has no logarithm
-    centres = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
-    assert len({round(c, 6) for c in centres}) == 3
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["0.1", "1"]
-    assert ax.get_yscale() == "log" and ax.get_ylim()[0] < 0.5
-    from matplotlib.colors import to_hex
-
-    assert to_hex(ax.patches[0].get_facecolor()).upper() == method_style("enot").colour
-    (floors,) = [c for c in ax.collections if to_hex(c.get_color()[0]) == FLOOR_COLOUR]
-    assert sorted(path.vertices[0, 1] for path in floors.get_paths()) == [0.5, 1.0]
-
-
-def test_without_values_the_panel_says_so() -> None:
-    ax = Figure().subplots()
-    bars_with_floors(ax, {}, "a metric")
-    assert "no values" in ax.texts[0].get_text()

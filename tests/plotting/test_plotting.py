@@ -135,6 +135,22 @@ def test_a_logarithmic_axis_labels_every_decade(ax: Axes) -> None:
     assert inside == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1])
 
 
+@pytest.mark.parametrize("ratio", [1.0, 1.1, 2.9, 3.0, 29.0])
+@pytest.mark.parametrize("low", [0.13, 1.0, 4.2, 7.7])
+def test_a_narrow_logarithmic_axis_has_two_labels_or_more(
+    ax: Axes, low: float, ratio: float
+) -> None:
+    points = [Point(0.1, low), Point(1.0, ratio * low)]
+    plotting.metric_by_epsilon(ax, {"enot": points}, "error", log=True)
+    bottom, top = ax.get_ylim()
+    inside = [
+        label.get_text()
+        for label in ax.get_yticklabels()
+        if bottom <= label.get_position()[1] <= top
+    ]
+    assert len(set(inside)) >= 2
+
+
 def test_metric_by_time_draws_a_curve_for_each_method_and_one_floor(ax: Axes) -> None:
     series = {
         "enot": [TimePoint(0.75, 0.5, 0.1, floor=0.01), TimePoint(0.25, 0.2, floor=0.02)],

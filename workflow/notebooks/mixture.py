@@ -61,7 +61,7 @@ for block, case in enumerate(cases):
             points = figure_data.series(table, metric, runs, case=case)
             ax = side[block * len(methods) + offset]
             ax.set_axis_on()
-            mixture.bars_with_floors(ax, points, label)
+            plotting.metric_by_epsilon(ax, points, label, log=True)
     header = ["ε", "method", "π(y given x) [%]", "floor", "target [%]", "floor", "training [s]"]
     chosen = ["cbw_uvp", "bw_uvp_target"]
     cells, _ = figure_data.comparison_table(table, chosen, runs, case=case)

@@ -10,6 +10,7 @@ from entropic_ot.plotting.curves import (
     TimePoint,
     bars,
     floor_band,
+    log_axis,
     metric_by_epsilon,
     metric_by_time,
 )
@@ -135,6 +136,7 @@ __all__ = [
     "image_trajectories",
     "legend_below",
     "limits_around",
+    "log_axis",
     "message",
     "method_style",
     "metric_by_epsilon",

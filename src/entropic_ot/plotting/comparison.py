@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from entropic_ot import plotting
 from entropic_ot.experiments.comparison import Comparison, Line
@@ -68,7 +67,7 @@ def comparison_panel(ax: Axes, table: Comparison) -> None:
             if line.floor_std is not None:
                 plotting.floor_band(ax, at, line.floor, line.floor_std)
     if values and min(values) > 0:
-        _log_axis(ax, min(values), max(values))
+        plotting.log_axis(ax, values)
     else:
         ax.axhline(0, color="#BBBBBB", lw=0.5, zorder=0)
     ax.set_xticks(range(len(lines)), _tick_labels(lines))
@@ -134,16 +133,6 @@ def _tick_labels(lines: Sequence[Line]) -> list[str]:
         labels.append(f"{line.epsilon:g}" + (f"\n{name}" if case != before else ""))
         before = case
     return labels
-
-
-def _log_axis(ax: Axes, low: float, high: float) -> None:
-    ax.set_yscale("log")
-    ax.set_ylim(low / 1.6, high * 1.6)
-    subs = (1, 2, 5) if high / low < 30 else (1,)
-    ax.yaxis.set_major_locator(LogLocator(subs=subs))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.grid(axis="y", color="#E6E6E6", lw=0.5, zorder=0)
 
 
 def _legend(figure: Figure, tables: Sequence[Comparison]) -> None:

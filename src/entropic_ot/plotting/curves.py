@@ -69,7 +69,7 @@ def metric_by_time(
     values = [p.value for p in points] + list(floors.values())
     if all(value > 0 for value in values if math.isfinite(value)):
         tops = [point.value + point.half_width for point in points]
-        _log_axis(ax, [value for value in values + tops if math.isfinite(value)])
+        log_axis(ax, [value for value in values + tops if math.isfinite(value)])
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     ax.set(xlim=(0, 1), title=title, ylabel=label)
     ax.set_xlabel("$t$", labelpad=1)
@@ -112,7 +112,7 @@ def metric_by_epsilon(
     values = [p.value for p in points] + list(floors.values())
     if log and all(value > 0 for value in values if math.isfinite(value)):
         tops = [point.value + point.half_width for point in points]
-        _log_axis(ax, [value for value in values + tops if math.isfinite(value)])
+        log_axis(ax, [value for value in values + tops if math.isfinite(value)])
     else:
         ax.axhline(0, color="#BBBBBB", lw=0.5, zorder=0)
     ax.set_xticks(range(len(epsilons)), [f"{epsilon:g}" for epsilon in epsilons])
@@ -129,15 +129,15 @@ def floor_band(ax: Axes, at: float, floor: float, std: float) -> None:
     )  # fmt: skip
 
 
-def _log_axis(ax: Axes, values: Sequence[float]) -> None:
+def log_axis(ax: Axes, values: Sequence[float]) -> None:
     """At least two labelled ticks, however narrow the range."""
     ax.set_yscale("log")
     if not values:
         return
     low, high = min(values), max(values)
     ax.set_ylim(low / 1.6, high * 1.6)
-    narrow = high / low < 30
-    subs = (1, 2, 5) if narrow else (1,)
+    ratio = high / low
+    subs = (1,) if ratio >= 30 else (1, 2, 5) if ratio >= 3 else (1, 1.5, 2, 3, 5, 7)
     ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=10))  # all of up to nine decades
     ax.yaxis.set_major_formatter(
         "{x:g}" if low > 1e-3 and high < 1e4 else LogFormatterSciNotation()

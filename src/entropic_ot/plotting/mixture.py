@@ -1,22 +1,16 @@
-"""Drawing for the mixture benchmark: principal axes, modes of the exact plan, bars with floors."""
+"""Drawing for the mixture benchmark: principal axes, modes of the exact plan."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from entropic_ot.plotting import (
-    FLOOR_COLOUR,
-    FLOOR_DASHES,
     TEXT_COLOUR,
     Array,
-    Point,
     conditional_clouds,
-    message,
-    method_style,
     spread_rows,
 )
 
@@ -84,38 +78,3 @@ def conditional_modes(
             places[seen, 0], places[seen, 1], s=MODE_SIZE * sizes[seen], marker="x", c=colour,
             linewidths=width, zorder=8,
         )  # fmt: skip
-
-
-def bars_with_floors(ax: Axes, series: Mapping[str, Sequence[Point]], label: str) -> None:
-    """A group of bars for each epsilon, a bar for each method, the floor as dashes; log axis.
-
-    Values that are not positive (a noisy estimate near zero) have no bar.
-    """
-    points = [point for own in series.values() for point in own if point.value > 0]
-    if not points:
-        return message(ax, f"no values of\n{label}")
-    epsilons = sorted({point.epsilon for point in points})
-    width = 0.8 / len(series)
-    for number, (method, own) in enumerate(series.items()):
-        for point in own:
-            if point.value > 0:
-                at = epsilons.index(point.epsilon) + (number - (len(series) - 1) / 2) * width
-                ax.bar(
-                    at, point.value, yerr=point.half_width or None, width=0.9 * width,
-                    color=method_style(method).colour, capsize=2, error_kw={"lw": 0.8}, zorder=2,
-                )  # fmt: skip
-    floors = {p.epsilon: p.floor for p in points if p.floor is not None and p.floor > 0}
-    at_floor = np.array([epsilons.index(epsilon) for epsilon in floors], dtype=float)
-    heights = list(floors.values())
-    ax.hlines(
-        heights, at_floor - 0.45, at_floor + 0.45, colors=FLOOR_COLOUR, linestyles=FLOOR_DASHES,
-        lw=1, zorder=3,
-    )  # fmt: skip
-    values = [point.value + point.half_width for point in points] + heights
-    lowest = min([point.value for point in points] + heights)
-    ax.set_yscale("log")
-    ax.set_ylim(lowest / 2, max(values) * 1.8)
-    ax.set_xticks(range(len(epsilons)), [f"{epsilon:g}" for epsilon in epsilons])
-    ax.set(xlim=(-0.6, len(epsilons) - 0.4), title=label)
-    ax.set_xlabel(r"$\varepsilon$", labelpad=1)
-    ax.spines[["top", "right"]].set_visible(False)

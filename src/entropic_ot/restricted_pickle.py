@@ -40,6 +40,10 @@ MAX_INSTRUCTIONS = 10**6
 """A published generator of 512x512 images is 364 MB and 36 thousand instructions."""
 
 
+MAX_MESSAGE = 1000
+"""Characters of a value in a message."""
+
+
 class PickleRefused(Exception):
     """What a stand-in raises when its arguments are not those that it expects."""
 
@@ -51,15 +55,23 @@ class PickleDamaged(PickleRefused):
 class _Short(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
-        self.maxstring = self.maxother = 300
+        self.maxlevel, self.maxstring = 3, 300
 
     def repr_int(self, x: int, level: int) -> str:
         return repr(x) if x.bit_length() <= 1000 else f"an integer of {x.bit_length()} bits"
 
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return repr(x) if len(x) <= 100 else f"{x[:100]!r} and {len(x) - 100} bytes more"
+
+    def repr_instance(self, x: object, level: int) -> str:
+        plain = isinstance(x, (float, bool, type(None)))  # what others hold may be of any size
+        return repr(x) if plain else f"<{type(x).__name__}>"
+
 
 def short(value: object) -> str:
-    """A repr in ASCII for messages, short for deep, long and huge values too."""
-    return _Short().repr(value).encode("ascii", "backslashreplace").decode()
+    """A repr in ASCII for messages, short for deep, long and huge values too, and soon written."""
+    text = _Short().repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
 
 class TakesState:

@@ -36,10 +36,11 @@ from entropic_ot.cli import main
 from entropic_ot.device import make_rng
 from entropic_ot.errors import DataError
 from entropic_ot.files import file_sha256
+from entropic_ot.networks import convert_stylegan2
 from entropic_ot.networks.convert_stylegan2 import convert_generator
 from entropic_ot.networks.stylegan2 import Architecture
 from entropic_ot.networks.stylegan2_file import FORMAT, load_generator
-from entropic_ot.networks.stylegan2_pickle import STAND_INS
+from entropic_ot.networks.stylegan2_pickle import STAND_INS, read_module
 from entropic_ot.restricted_pickle import read_pickle
 
 PROTOCOLS = [2, 3, 4, 5]
@@ -164,9 +165,10 @@ def test_a_hidden_call_is_refused_wherever_it_is(tmp_path: Path, place: str) -> 
     assert not mark.exists()
 
 
-def storage(*values: float) -> bytes:
+def storage(*values: float, dtype: torch.dtype | None = None) -> bytes:
     buffer = io.BytesIO()
-    torch.save(torch.tensor(values)._typed_storage(), buffer, _use_new_zipfile_serialization=False)
+    stored = torch.tensor(values, dtype=dtype)._typed_storage()
+    torch.save(stored, buffer, _use_new_zipfile_serialization=False)
     return buffer.getvalue()
 
 
@@ -202,6 +204,10 @@ TENSORS = {
     "integers": (rebuilt(storage(1, 2, 3, 4, 5), 0, (5,), (1,)), "the global 'torch.LongStorage'"),
     "not finite": (
         rebuilt(storage(1, 2, 3, 4, float("nan")), 0, (5,), (1,)),
+        "infinite or no numbers",
+    ),
+    "not finite in float32": (
+        rebuilt(storage(1, 2, 3, 4, 1e39, dtype=torch.float64), 0, (5,), (1,)),
         "infinite or no numbers",
     ),
     "a storage of other bytes": (
@@ -338,7 +344,7 @@ BOMBS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "a list that is written out for ever": (
         lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=laughing()),
-        "argument z_dim: found [[[[[[",
+        "argument z_dim: found [[[",
     ),
     "the same in a module": (
         lambda c: (
@@ -346,7 +352,15 @@ BOMBS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
             .meta["state"]["_init_kwargs"]
             .update(z_dim=Persistent("Generator", {"a": laughing()}))
         ),
-        "argument z_dim: found <entropic_ot",
+        "argument z_dim: found <PickledModule>",
+    ),
+    "bytes without end": (
+        lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=b"\0" * 10**6),
+        "and 999900 bytes more; expected 7",
+    ),
+    "long text, many times": (
+        lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=[[["ha" * 200] * 6] * 6]),
+        "...; expected 7",
     ),
     "an integer without end": (
         lambda c: c["G_ema"].meta["state"]["_init_kwargs"].update(z_dim=10**5000),
@@ -423,7 +437,7 @@ CHANGES = {
         {"synthesis_kwargs": {"architecture": "resnet"}},
         "synthesis.b16.skip.weight: found 'nothing'",
     ),
-    "deep": ({"z_dim": DEEP}, "argument z_dim: found [[[[[["),
+    "deep": ({"z_dim": DEEP}, "argument z_dim: found [[["),
 }
 
 
@@ -558,3 +572,19 @@ def test_the_published_dogs_must_have_their_checksum_or_be_accepted(
     assert not out.exists()
     monkeypatch.setenv("EOT_ACCEPT_SHA256", file_sha256(source))
     assert main(argv) == 0 and out.exists()
+
+
+def test_a_pickle_that_is_replaced_while_it_is_read_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = written(tmp_path / "p", published(small())), tmp_path / "out"
+
+    def replaced(*args: Any, **words: Any) -> Any:
+        module = read_module(*args, **words)
+        path.write_bytes(b"other contents")
+        return module
+
+    monkeypatch.setattr(convert_stylegan2, "read_module", replaced)
+    with pytest.raises(DataError, match="it was changed while it was read"):
+        convert_generator(path, out)
+    assert not out.exists()

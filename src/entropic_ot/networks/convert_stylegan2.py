@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from entropic_ot.errors import ConfigError, DataError
-from entropic_ot.files import file_sha256
+from entropic_ot.inputs import contents_of, expect_unchanged
 from entropic_ot.networks.stylegan2 import Architecture, Generator, GeneratorConfig
 from entropic_ot.networks.stylegan2_file import FORMAT
 from entropic_ot.networks.stylegan2_layers import blur_kernel
@@ -65,15 +65,18 @@ def convert_generator(pickle_path: Path, out: Path) -> GeneratorConfig:
             out, found="the pickle itself", expected="another file to write to",
             action="Choose another name, ending with .safetensors.",
         )  # fmt: skip
+    contents = contents_of([pickle_path])
     module = read_module(pickle_path, "G_ema", class_name="Generator")
     records = dict(named_tensors(pickle_path, module))
     config = _config_of(pickle_path, module, records)
     tensors = _opened(pickle_path, config, records)
+    expect_unchanged(contents)
+    (source_sha256,) = contents[pickle_path].values()
     header = dataclasses.asdict(config) | {
         "resolution": config.resolution,
         "num_ws": config.num_ws,
         "source": pickle_path.name,
-        "source_sha256": file_sha256(pickle_path),
+        "source_sha256": source_sha256,
     }
     write_tensors(out, tensors, {"format": FORMAT, "header": json.dumps(header)})
     return config

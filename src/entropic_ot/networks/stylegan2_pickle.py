@@ -223,9 +223,10 @@ def open_tensor(path: Path, name: str, record: PickledTensor) -> torch.Tensor:
         view = whole.as_strided(record.size, record.stride, record.offset)
     except (PickleRefused, RuntimeError) as error:  # RuntimeError: a view beyond the storage
         raise misfit(path, name, found=str(error), expected="the tensor's values") from None
-    if not view.isfinite().all():
+    values = view.to(torch.float32)  # in which a large number of float64 is infinite
+    if not values.isfinite().all():
         raise misfit(path, name, found="infinite or no numbers", expected="finite numbers")
-    return view.to(torch.float32).clone(memory_format=torch.contiguous_format)
+    return values.clone(memory_format=torch.contiguous_format)
 
 
 _DTYPES = {

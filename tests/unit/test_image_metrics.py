@@ -227,6 +227,14 @@ def random_lpips() -> LPIPSAlexNet:
     return network
 
 
+def test_of_many_samples_of_one_x_lpips_counts_those_that_it_compares() -> None:
+    y, network = images(33, 1, size=32, channels=1), random_lpips()
+    e = evaluation(lpips=network, samples={"conditional_y": np.stack([y, y])})
+    diversity = value_of("lpips_diversity", e)
+    first = evaluation(lpips=network, samples={"conditional_y": np.stack([y[:32], y[:32]])})
+    assert diversity.n == 2 * 32 and diversity.value == value_of("lpips_diversity", first).value
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lpips_of_pairs_and_of_samples_of_one_x(channels: int) -> None:
     network = random_lpips()

@@ -46,8 +46,9 @@ tables = [
 #   draws of the target, N(0, I) or the generator's own w; with all of the transport right it is 0.
 # - "train" is what the training of the method alone takes; "shared" is what it shares with the
 #   others of its case: the generator, and for methods that need encoded images the encoding.
-# - Methods between encoded images are trained on those that were encoded, `encoding.max_images` of
-#   params.yaml for each side (300 at scale laptop); all others on the whole training set.
+# - Methods between encoded images have as source those that were encoded, `encoding.max_images` of
+#   params.yaml (300 at scale laptop), and as target the generator's own w; all others are trained
+#   on the whole training set.
 # - ε is in units of pixels; between encoded images in units of whitened w, while ½L2 is of pixels
 #   everywhere.
 

@@ -16,7 +16,7 @@ from entropic_ot.metrics.colour import hue_error
 from entropic_ot.metrics.features import full_float32
 from entropic_ot.metrics.frechet import frechet_distance
 from entropic_ot.metrics.kernel_distance import kernel_distance
-from entropic_ot.metrics.perceptual import lpips_cost, lpips_diversity
+from entropic_ot.metrics.perceptual import MAX_SAMPLES, lpips_cost, lpips_diversity
 from entropic_ot.metrics.precision_recall import NUM_NEIGHBOURS, share_in_manifold
 from entropic_ot.metrics.real_side import real_features, split_real
 from entropic_ot.metrics.registry import FEATURE_METRICS, FeatureMetric
@@ -135,7 +135,7 @@ def _share_correct(e: Evaluation) -> Value:
 def _lpips_diversity(e: Evaluation) -> Value:
     assert e.lpips is not None
     y = e.samples["conditional_y"]
-    return Value(lpips_diversity(e.lpips, y), None, y.shape[0] * y.shape[1])
+    return Value(lpips_diversity(e.lpips, y), None, len(y) * min(y.shape[1], MAX_SAMPLES))
 
 
 def _lpips_cost(e: Evaluation) -> Value:

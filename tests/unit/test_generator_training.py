@@ -17,11 +17,13 @@ from entropic_ot.distributed import Rows
 from entropic_ot.errors import ConfigError
 from entropic_ot.experiments.fit import train_steps
 from entropic_ot.experiments.store import MODEL, STATE, RunStore, load_tree
+from entropic_ot.generators import training as module
 from entropic_ot.generators.export import as_bytes, contact_sheet, save_generator
 from entropic_ot.generators.training import GeneratorTraining
 from entropic_ot.networks.stylegan2 import Generator
 from entropic_ot.networks.stylegan2_file import load_generator
 from entropic_ot.problems.base import ArrayDistribution
+from entropic_ot.solvers.base import apply_gradients
 
 SHAPE = (3, 16, 16)
 
@@ -115,6 +117,56 @@ def test_each_step_changes_both_networks(data: ArrayDistribution) -> None:
         assert all(changed)
     assert {"r1", "path_penalty", "augmentation", "discriminator_loss"} <= logs.keys()
     assert "r1" not in training.step(data, rng=make_rng(1))  # every third step
+
+
+def test_a_penalty_counts_once_for_each_step_of_its_interval(
+    data: ArrayDistribution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third step R1, every second the path length: times 3 and times 2."""
+    losses: list[float] = []
+
+    def recorded(optimizer: Any, loss: torch.Tensor, *, learning_rate: float) -> None:
+        losses.append(float(loss.detach()))
+        apply_gradients(optimizer, loss, learning_rate=learning_rate)
+
+    monkeypatch.setattr(module, "apply_gradients", recorded)
+    training = GeneratorTraining(training_config(), SHAPE)
+    assert (training.config.r1_interval, training.config.path_length_interval) == (3, 2)
+    logs = training.step(data, rng=make_rng(0))
+    names = ("discriminator_loss", "r1", "generator_loss", "path_penalty")
+    expected = [logs[name] * by for name, by in zip(names, (1, 3, 1, 2), strict=True)]
+    assert losses == pytest.approx(expected) and all(losses)
+
+
+def test_overfitting_is_seen_in_the_signs_on_real_images(
+    data: ArrayDistribution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = GeneratorTraining(training_config(r1_gamma=0.0), SHAPE)
+    real, judge = training._real, training._judged
+
+    def marked(*args: Any) -> torch.Tensor:
+        return torch.full_like(real(*args), 7.0)
+
+    def judged(images: torch.Tensor) -> torch.Tensor:
+        return 0 * judge(images) + (1.0 if bool((images == 7).all()) else -1.0)
+
+    monkeypatch.setattr(training, "_real", marked)
+    monkeypatch.setattr(training, "_judged", judged)
+    training._discriminator_step(Rows(4), data, make_rng(0))
+    assert training._signs == [torch.tensor(1.0)]
+
+
+def test_path_lengths_are_held_to_their_running_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = GeneratorTraining(training_config(), SHAPE)
+    mean = 0.0
+    for length in (2.0, 4.0):
+        lengths = torch.full((2,), length)
+        monkeypatch.setattr(module, "path_lengths", lambda *a, made=lengths, **k: made)
+        penalty = training._path_penalty(make_rng(0))
+        mean = 0.99 * mean + 0.01 * length
+        weight = training.config.path_length_weight
+        assert float(training.mean_length) == pytest.approx(mean)
+        assert float(penalty) == pytest.approx(weight * (length - mean) ** 2)
 
 
 def test_adas_probability_follows_the_sign_of_the_discriminator(data: ArrayDistribution) -> None:

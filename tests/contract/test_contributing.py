@@ -5,12 +5,14 @@ Hooks for commits call what there is; the changelog keeps its form.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -114,6 +116,37 @@ def test_what_a_diff_adds_meets_its_truth(diff: str, test: str, copy: Path) -> N
     assert ("runs" in text) and (copy / "results/smoke/config").is_dir()
     configs = {path.stem for path in (copy / "results/smoke/config/gaussian-d16").glob("*.json")}
     assert (diff == "new-solver") == ("moments-eps1-seed0" in configs)
+
+
+def trained_and_judged(folder: Path, case: str, name: str, metric: str) -> list[dict[str, Any]]:
+    """The rows of one run at scale smoke, made by the commands that the rules call."""
+    run(folder, "entropic_ot", "configure", "--scale", "smoke")
+    settings = folder / "results/smoke/config" / case
+    evaluation = json.loads((settings / "evaluation.json").read_text()) | {"metrics": [metric]}
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    config = ("--config", str(settings / f"{name}.json"))
+    run(folder, "entropic_ot", "train", *config, "--out", "run", "--work", "work")
+    sampling = ("--sampling", str(settings / "sampling.json"))
+    run(folder, "entropic_ot", "sample", *config, *sampling, "--run", "run", "--out", "samples.npz")
+    judged = ("--evaluation", "evaluation.json", "--run", "run", "--samples", "samples.npz")
+    run(folder, "entropic_ot", "evaluate", *config, *judged, "--out", "metrics.json")
+    rows: list[dict[str, Any]] = json.loads((folder / "metrics.json").read_text())["rows"]
+    return rows
+
+
+@pytest.mark.slow
+def test_the_solver_is_trained_sampled_and_judged_as_the_others_are(copy: Path) -> None:
+    git_apply(ROOT / "docs/contributing/new-solver.diff", copy)
+    (row,) = trained_and_judged(copy, "gaussian-d16", "moments-eps1-seed0", "bw_uvp_plan")
+    assert row["method"] == "moments"
+    assert 0 < row["value"] < 5 * row["floor"]  # moments of 10 000 points, judged by 500
+
+
+@pytest.mark.slow
+def test_the_metric_is_computed_for_a_run(copy: Path) -> None:
+    git_apply(ROOT / "docs/contributing/new-metric.diff", copy)
+    (row,) = trained_and_judged(copy, "toy_8gaussians", "sinkhorn-eps0.1-seed0", "mean_error")
+    assert row["metric"] == "mean_error" and 0 < row["value"] < 1 and 0 < row["floor"] < 1
 
 
 # --- hooks ----------------------------------------------------------------------------------------

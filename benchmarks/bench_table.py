@@ -27,6 +27,7 @@ COLUMNS = (
     "torch",
     "cosine",
     "repeats",
+    "matmul_peak",
 )
 SHOWN = COLUMNS[:9]
 """What the printed table shows; the rest is the same in most rows."""

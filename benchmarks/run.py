@@ -105,7 +105,8 @@ def measure_case(name: str, case: CaseConfig, machine: Machine, args: argparse.N
         values["compile"] = fast.solver.compiled
         values["flops"] = flops = count_flops(case, device)
         machine.update_peak()
-        values["share_of_peak"] = flops / seconds["fast"] / machine.peak[machine.precision]
+        values["matmul_peak"] = peak = machine.peak[machine.precision]
+        values["share_of_peak"] = flops / seconds["fast"] / peak
     if not args.quick and not isinstance(case, CommandCase):
         for side in workloads:
             values[f"{side}_peak_mb"] = peak_memory_mb(

@@ -234,6 +234,79 @@ def test_simulated_paths_have_the_law_of_that_recursion(epsilon: float) -> None:
     assert np.abs(expected - TARGET).max() > 2 * tolerance
 
 
+# --- by Monte Carlo, with signs and halves flipped ------------------------------------------------
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 10.0])
+def test_the_potential_reweights_draws_to_the_conditional_plan(epsilon: float) -> None:
+    """Draws of N(0, 2B), weighted by exp((g(y) - |x - y|^2 / 2) / eps) / density, have Y's mean
+    and covariance given x. The weights are bounded, since K <= B."""
+    plan, n, rng = plan_at(epsilon), 200_000, make_rng(3)
+    x = torch.tensor([1.0, -0.5, 2.0], dtype=torch.float64)
+    wide = torch.distributions.MultivariateNormal(
+        torch.zeros(DIM, dtype=torch.float64), 2 * torch.from_numpy(TARGET)
+    )
+    y = torch.randn(n, DIM, generator=rng, dtype=torch.float64) @ wide.scale_tril.T
+
+    def weights_of(potential: torch.Tensor) -> torch.Tensor:
+        exponent = (potential - (x - y).square().sum(1) / 2) / epsilon - wide.log_prob(y)
+        return exponent.softmax(0)
+
+    g, exact = plan.potential(y), plan.conditional_moments(x[None])
+    worth = 1 / float(weights_of(g).square().sum())  # so many draws of the conditional plan
+    size = float(exact.covariance[0].diagonal().max())
+
+    def error(weights: torch.Tensor) -> float:
+        """Of mean or covariance, the larger one in its standard errors."""
+        mean = weights @ y
+        covariance = (weights[:, None] * (y - mean)).T @ (y - mean)
+        of_mean = float((mean - exact.mean[0]).abs().max()) * (worth / size) ** 0.5
+        off = float((covariance - exact.covariance[0]).abs().max())
+        return max(of_mean, off * (worth / 2) ** 0.5 / size)
+
+    assert error(weights_of(g)) < 5
+    for wrong in (-g, 2 * g, g / 2):
+        assert error(weights_of(wrong)) > 20
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.parametrize("t", [0.0, 0.4, 0.8])
+def test_the_drift_is_the_mean_slope_of_bridges_through_a_point(epsilon: float, t: float) -> None:
+    """f(t, x) = E[(Y - X_t) / (1 - t) | X_t = x], linear in x: a least-squares fit over pairs."""
+    plan, n, rng = plan_at(epsilon), 200_000, make_rng(4)
+    x0 = Gaussian(SOURCE).sample(n, rng=rng).double()
+    y = plan.sample_conditional(x0, rng=rng)
+    noise = torch.randn(n, DIM, generator=rng, dtype=torch.float64)
+    x = (1 - t) * x0 + t * y + (epsilon * t * (1 - t)) ** 0.5 * noise
+    slopes = (y - x) / (1 - t)
+    fit = torch.linalg.lstsq(x, slopes).solution
+    residual = float((slopes - x @ fit).std(0).max())
+    smallest = float(torch.linalg.eigvalsh(x.T @ x / n)[0])
+    tolerance = 5 * residual / (n * smallest) ** 0.5  # five standard errors of a coefficient
+    found = fit.T.numpy()
+    np.testing.assert_allclose(found, drift_matrix(plan, t), atol=tolerance)
+    other = GaussianPlan(SOURCE, TARGET, 2 * epsilon)  # a cost without its half
+    for wrong in (-drift_matrix(plan, t), drift_matrix(other, t)):
+        assert np.abs(wrong - found).max() > 2 * tolerance
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_other_signs_and_halves_of_the_conditional_plan_are_noticed(epsilon: float) -> None:
+    plan, n, rng = plan_at(epsilon), 100_000, make_rng(5)
+    x = Gaussian(SOURCE).sample(n, rng=rng).double()
+    y = plan.sample_conditional(x, rng=rng)
+    cross, spread = (x.T @ y / n).numpy(), np.cov((y - x @ torch.from_numpy(plan.regression).T).T)
+    sizes = [m.diagonal().max() for m in (SOURCE, TARGET)]
+    tolerance = 5 * np.sqrt(2 * sizes[0] * sizes[1] / n)
+    np.testing.assert_allclose(cross, plan.cross, atol=tolerance)
+    narrow = 5 * np.sqrt(2 / n) * plan.conditional_covariance.diagonal().max()
+    np.testing.assert_allclose(spread, plan.conditional_covariance, atol=narrow)
+    for factor in (0.5, 2.0):  # the same epsilon with another convention of the cost or the noise
+        other = GaussianPlan(SOURCE, TARGET, factor * epsilon)
+        assert np.abs(other.conditional_covariance - spread).max() > 2 * narrow
+    assert np.abs(-plan.cross - cross).max() > 2 * tolerance
+
+
 # --- the Gaussians themselves ---------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ its two marks in that file is replaced, the rest stays.
 from __future__ import annotations
 
 import ast
+import datetime
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,13 @@ def table(results: dict[Fault, Outcomes]) -> str:
     """The rows in the order of the faults' names."""
     head = ["| fault | what happens | test | last run |", "|---|---|---|---|"]
     return "\n".join(head + [f"{fault.row} {results[fault]} |" for fault in sorted(results)])
+
+
+def described_commit() -> str:
+    """The commit of this run and its day, with a word where files differed from it."""
+    command = ["git", "-C", str(TESTS), "describe", "--always", "--exclude=*", "--dirty= (edited)"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return f"Last run: commit `{commit or 'none'}`, {datetime.date.today():%Y-%m-%d}."
 
 
 def marked_tests() -> set[Fault]:
@@ -107,7 +116,8 @@ class Recorder:
             return
         head, _, rest = self.file.read_text().partition(BEGIN)
         tail = rest.partition(END)[2]
-        text = f"{head}{BEGIN}\n{table(self.results)}\n{END}{tail}"
+        rows = table(self.results)
+        text = f"{head}{BEGIN}\n{described_commit()}\n\n{rows}\n{END}{tail}"
         self.file.write_text(text)
 
 

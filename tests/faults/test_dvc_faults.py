@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import verify_cache
-from test_damaged import flip
+from test_damaged import DAMAGES, Damage
 from tiny_project import REPOSITORY, Project
 
 NUM_FILES = 150
@@ -74,12 +74,13 @@ def test_killed_push(_tracked: tuple[Project, Path]) -> None:
 
 
 @pytest.mark.fault(
-    "bit flipped in an object of DVC's cache",
+    "bit flipped in an object of DVC's cache, or its end cut off",
     "DVC itself does not notice; `make dvc-verify` names it, exit code 1, and with `--remove` "
     "`dvc pull` brings it whole from the remote",
 )
-def test_flipped_cache_object(
-    _tracked: tuple[Project, Path], capsys: pytest.CaptureFixture[str]
+@DAMAGES
+def test_damaged_cache_object(
+    damage: Damage, _tracked: tuple[Project, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     project, remote = _tracked
     cache, file = project / ".dvc/cache", project / "data/7.npy"
@@ -88,7 +89,9 @@ def test_flipped_cache_object(
     (victim,) = (p for p in (cache / "files/md5").glob("??/*") if p.read_bytes() == whole)
     if objects(remote) != objects(cache):
         project.run("dvc", "push")
-    flip(victim)
+    victim.chmod(0o644)
+    damage(victim)
+    victim.chmod(0o444)  # as DVC leaves it
     file.unlink()
     project.run("dvc", "checkout")
     assert file.read_bytes() != whole, "DVC notices it now: say so in docs/reliability.md"

@@ -154,17 +154,32 @@ np.savez = savez
 """
 
 
+DIES_DRAWING = """
+import os
+from entropic_ot.solvers.enot import ENOT
+draw, done = ENOT.sample, 0
+def sample(self, *words, **named):
+    global done
+    done += 1
+    if done == 2:
+        os.kill(os.getpid(), 9)
+    return draw(self, *words, **named)
+ENOT.sample = sample
+"""
+
+
 @pytest.mark.fault(
     "SIGKILL while samples are drawn or written",
     "no samples file, or the one of before; the same command draws the same samples",
 )
-def test_killed_while_sampling(finished: Run, whole: Run) -> None:
+@pytest.mark.parametrize(("fault", "left"), [(DIES_DRAWING, 0), (DIES_WRITING_ARRAYS, 1)])
+def test_killed_while_sampling(fault: str, left: int, finished: Run, whole: Run) -> None:
     before = finished.samples.read_bytes()
-    assert finished.sample(fault=DIES_WRITING_ARRAYS).status == KILLED
+    assert finished.sample(fault=fault).status == KILLED
     assert finished.samples.read_bytes() == before
     finished.samples.unlink()
-    assert finished.sample(fault=DIES_WRITING_ARRAYS).status == KILLED
-    assert not finished.samples.exists() and len(unfinished_files(finished.folder)) == 1
+    assert finished.sample(fault=fault).status == KILLED
+    assert not finished.samples.exists() and len(unfinished_files(finished.folder)) == left
     again = finished.sample()
     assert again.status == 0, again.printed
     arrays, expected = (load_arrays(r.samples, command="sample") for r in (finished, whole))

@@ -9,10 +9,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from entropic_ot import cli
+from entropic_ot import EOTProblem, cli, fit
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "config" / "README.md"])
@@ -94,6 +96,28 @@ def test_snakemake_commands_can_be_parsed(page: Path) -> None:
             pytest.fail(f"snakemake {' '.join(words)}: {error!r}")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_dvc_commands_and_their_options_exist(page: Path) -> None:
+    from dvc.cli.parser import get_main_parser
+
+    for words in commands_of(page.read_text(), "dvc"):
+        parser = get_main_parser()
+        for depth, word in enumerate(words):
+            names: dict[str, argparse.ArgumentParser] = {}
+            for action in parser._actions:
+                if isinstance(action, argparse._SubParsersAction):
+                    names = dict(action.choices)
+            if word.strip(",") in names:
+                parser = names[word.strip(",")]
+            else:
+                assert depth > 0 or word.startswith("-"), f"dvc {' '.join(words)}: {word}"
+                break
+        for word in words:
+            option = word.split("=")[0]
+            if option.startswith("-"):
+                assert option in parser._option_string_actions, f"dvc {' '.join(words)}: {word}"
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     """As far as nothing is installed or computed: make prints its recipes, Snakemake plans."""
@@ -122,6 +146,28 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     assert "toy_8gaussians" in run("snakemake", "--dry-run", "--config", "scale=smoke", "--", "all")
     for command in ("configure", "summary"):
         assert "usage: entropic-ot" in run(sys.executable, "-m", "entropic_ot", command, "--help")
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    """Block after block, with few steps, on random vectors and images of the named shapes."""
+    readme = (ROOT / "README.md").read_text()
+    vectors, images, light = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    rng = np.random.default_rng(0)
+    names: dict[str, Any] = {k: rng.standard_normal((600, 3)) for k in ("x", "y", "x_new")}
+
+    def run(block: str) -> None:
+        text, replaced = re.subn(r"\bsteps=\d+", "steps=2", block)
+        assert replaced == block.count("fit(")
+        exec(text, names)
+
+    run(vectors)
+    assert names["y_new"].shape == (600, 3) and names["y_new"].isfinite().all()
+    pictures = (np.tanh(rng.standard_normal((80, 3, 16, 16))) for _ in range(2))
+    names["problem"] = EOTProblem.from_arrays(*pictures, epsilon=1.0)
+    run(images)
+    fit(names["solver"], names["problem"], steps=1)
+    run(light)
+    assert names["y_new"].shape == (600, 3) and names["y_new"].isfinite().all()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

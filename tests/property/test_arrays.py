@@ -8,12 +8,15 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from PIL import Image
 from refusals import check_message, few_examples
 
@@ -158,6 +161,51 @@ def test_a_damaged_array_is_read_or_clearly_refused(
         refusal(lambda: load_prepared(tmp_path, "source_train"), names=str(path))
 
 
+types = st.one_of(
+    hnp.floating_dtypes(endianness="?"),
+    st.just(np.dtype(np.uint8)),
+    hnp.integer_dtypes(),
+    hnp.complex_number_dtypes(),
+    hnp.boolean_dtypes(),
+    hnp.unicode_string_dtypes(max_len=3),
+    hnp.datetime64_dtypes(),
+)
+any_array = types.flatmap(
+    lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4))
+)
+nearly_good = st.sampled_from([np.float32, np.float64]).flatmap(
+    lambda kind: hnp.arrays(
+        kind,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=3),
+        elements=st.floats(width=32) | st.sampled_from([np.nan, np.inf]),
+    )
+)
+
+
+def is_sample(array: NDArray[Any]) -> bool:
+    """Vectors of floats, images of floats or bytes; finite, also in float32."""
+    if array.ndim not in (2, 4) or not array.size or array.dtype.kind not in "fu":
+        return False
+    if array.dtype.kind == "u":
+        return array.dtype == np.uint8 and array.ndim == 4
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(array.astype(np.float32)).all())
+
+
+@few_examples(250)
+@given(any_array | nearly_good)
+def test_an_array_is_read_as_it_is_or_clearly_refused(tmp_path: Path, array: NDArray[Any]) -> None:
+    """Any shape, type and values: what a sample cannot be is never read."""
+    path = tmp_path / "x.npy"
+    np.save(path, array)
+    if refusal(lambda: load_array_or_folder(path), names=str(path)):
+        # Images have channels, and sides that are equal, which vectors have not.
+        assert array.ndim == 4 or array.dtype.itemsize > 8 or not is_sample(array)
+    else:
+        assert is_sample(array)
+        np.testing.assert_array_equal(load_array_or_folder(path), array)
+
+
 # --- images ---------------------------------------------------------------------------------------
 
 
@@ -184,6 +232,45 @@ def test_a_folder_by_the_name_of_an_image_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     assert refusal(lambda: load_array_or_folder(tmp_path), names=str(tmp_path))
+
+
+pictures = st.tuples(
+    st.sampled_from(["a", "b", "Ä", "a b"]),
+    st.sampled_from([".png", ".jpg", ".jpeg", ".PNG", ".txt", ".gif"]),
+    st.sampled_from(["RGB", "RGBA", "L", "1", "P", "CMYK", "I;16"]),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.booleans(),
+)
+
+
+def encoded(mode: str, size: tuple[int, int], ending: str) -> bytes:
+    """A picture in the format that its name promises, or in the nearest that has the mode."""
+    stream = io.BytesIO()
+    kind = "PNG" if "png" in ending.lower() and mode != "CMYK" else "JPEG"
+    image = Image.new(mode, size)
+    (image if kind == "PNG" or mode in ("RGB", "L", "CMYK") else image.convert("RGB")).save(
+        stream, kind
+    )
+    return stream.getvalue()
+
+
+@few_examples(100)
+@given(st.lists(pictures, max_size=4), st.sampled_from([None, 1, 4]))
+def test_a_folder_of_any_pictures_is_read_whole_or_clearly_refused(
+    all_pictures: list[Any], image_size: int | None
+) -> None:
+    """Modes, sizes and names of all kinds, some files cut off."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for stem, ending, mode, size, whole in all_pictures:
+            contents = encoded(mode, size, ending)
+            (folder / f"{stem}{ending}").write_bytes(contents if whole else contents[:40])
+        files = [f for f in folder.iterdir() if f.suffix.lower() in (".png", ".jpg", ".jpeg")]
+        if not refusal(lambda: load_array_or_folder(folder, image_size=image_size), names=name):
+            array = load_array_or_folder(folder, image_size=image_size)
+            assert array.dtype == np.uint8 and array.shape[:2] == (len(files), 3)
+            assert image_size is None or array.shape[2:] == (image_size, image_size)
+            assert all(file.stat().st_size > 40 for file in files)
 
 
 @few_examples(150)

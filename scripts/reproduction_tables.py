@@ -31,6 +31,7 @@ BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.S)
 METHODS = ("enot", "egnot", "lightsb", "sinkhorn")
 ONE_SEED = "¹"
 FLOOR = " floor"
+COUNT = " n"
 DAYS = ("2to4", "3to7")
 
 
@@ -86,6 +87,10 @@ class Found:
         floors = [row.floor for row in self.rows if row.floor is not None]
         return digits(sum(floors) / len(floors)) if floors else "–"
 
+    @property
+    def count(self) -> str:
+        return spread(row.n for row in self.rows) if self.rows else "–"
+
 
 def find(scale: str, case: str, method: str, epsilon: float, metric: str) -> Found:
     wanted = (case, method, epsilon, metric)
@@ -123,7 +128,8 @@ def grid(
 def runs(scale: str, cases: Mapping[str, str], metrics: Mapping[str, str]) -> str:
     """A row for each case (name -> words), method and epsilon: some metrics, and the seconds.
 
-    metrics: name -> heading; METRIC followed by FLOOR is what real data has in its place.
+    metrics: name -> heading; METRIC followed by FLOOR is what real data has in its place, followed
+    by COUNT the number of outputs that it is taken over.
     """
     lines = []
     for case, words in cases.items():
@@ -131,13 +137,18 @@ def runs(scale: str, cases: Mapping[str, str], metrics: Mapping[str, str]) -> st
         for method in [m for m in METHOD_LABELS if any(row.method == m for row in own)]:
             for epsilon in sorted({row.epsilon for row in own if row.method == method}):
                 found = {
-                    m: find(scale, case, method, epsilon, m.removesuffix(FLOOR)) for m in metrics
+                    m: find(scale, case, method, epsilon, m.removesuffix(FLOOR).removesuffix(COUNT))
+                    for m in metrics
                 }
                 if not any(f.rows for f in found.values()):
                     continue
                 line = [words, METHOD_LABELS[method], f"{epsilon:g}"]
                 line += [
-                    f.floor if m.endswith(FLOOR) else f.text(seeds=scale == "paper")
+                    f.floor
+                    if m.endswith(FLOOR)
+                    else f.count
+                    if m.endswith(COUNT)
+                    else f.text(seeds=scale == "paper")
                     for m, f in found.items()
                 ]
                 lines.append([*line, next(f.seconds for f in found.values() if f.rows)])
@@ -159,6 +170,25 @@ def given_x(scale: str, case: str) -> str:
             line = [words, f"{epsilon:g}", *(f.text(seeds=scale == "paper") for f in found)]
             lines.append([*line, floor])
     return table(["", "ε", *(METHOD_LABELS[m] for m in METHODS), "floor"], lines)
+
+
+def precisions(scale: str, metrics: Mapping[str, str]) -> str:
+    """A row for each case, method and epsilon that was trained in both precisions, one seed."""
+    path = REPOSITORY / f"docs/tables/precision-{scale}.csv"
+    runs: dict[tuple[str, str, float, str], dict[str, dict[str, str]]] = {}
+    for line in csv_lines(path, lambda line: line):
+        if line["metric"] in metrics:
+            case = "-".join(filter(None, (line["experiment"], line["variant"])))
+            run = case, METHOD_LABELS[line["method"]], float(line["epsilon"]), line["metric"]
+            runs.setdefault(run, {})[line["precision"]] = line
+    lines = []
+    for (case, method, epsilon, metric), found in runs.items():
+        if len(found) == 2:
+            values = [digits(float(found[p]["value"])) for p in ("bfloat16", "float32")]
+            floor = found["float32"]["floor"]
+            values.append(digits(float(floor)) if floor else "–")
+            lines.append([case, method, f"{epsilon:g}", metrics[metric], *values])
+    return table(["case", "method", "ε", "metric", "bfloat16", "float32", "floor"], lines)
 
 
 def memory(scale: str) -> str:
@@ -239,7 +269,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cmnist-laptop": partial(
         runs, "laptop", PIXELS | LATENTS,
         {
-            "share_three": "called “3” %", "hue_error": "hue error °",
+            "fd_lenet" + COUNT: "n", "share_three": "called “3” %", "hue_error": "hue error °",
             "fd_lenet": "FD LeNet, outputs to real", "fd_lenet_generator": "generator to real",
             "fd_lenet" + FLOOR: "real to real", "fd_lenet_input": "inputs to real",
             "latent_energy_distance": "distance of latents", "cost_half_l2": "½L2",
@@ -248,10 +278,20 @@ TABLES: dict[str, Callable[[], str]] = {
     "faces-laptop": partial(
         runs, "laptop", {"faces_deblur-orl": "ORL"},
         {
-            "fd_effnet": "FD EfficientNet", "fd_effnet_input": "of the input",
+            "fd_effnet" + COUNT: "n", "fd_effnet": "FD EfficientNet",
+            "fd_effnet_input": "of the input",
             "fd_effnet_real": "of real halves", "kid_effnet": "KID EfficientNet",
             "kid_effnet_input": "of the input", "kid_effnet_real": "of real halves",
             "lpips_diversity": "LPIPS diversity", "lpips_cost": "LPIPS x, y",
+        },
+    ),
+    "precision-laptop": partial(
+        precisions, "laptop",
+        {
+            "bw_uvp_plan": "BW-UVP of the plan, %", "cbw_uvp": "cBW-UVP, %",
+            "conditional_energy_distance": "distance to the plan given x",
+            "share_three": "called “3”, %", "hue_error": "hue error, °",
+            "latent_energy_distance": "distance of latents",
         },
     ),
     "memory-laptop": partial(memory, "laptop"),

@@ -112,6 +112,17 @@ def test_what_is_no_sample_is_refused(tmp_path: Path, name: str) -> None:
     assert refusal(lambda: load_array_or_folder(path), names=str(path))
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="float32's largest number is infinite in float16; the repair is in the sources of every "
+    "training, so it waits until the published results are made anew",
+)
+def test_infinity_in_float16_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "half.npy"
+    path.write_bytes(npy(np.where(GOOD == 5, np.inf, GOOD).astype(np.float16)))
+    assert refusal(lambda: load_array_or_folder(path), names=str(path))
+
+
 def test_an_array_of_images_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     path.write_bytes(npy(np.zeros((2, 3, 8, 9), np.float32)))
